@@ -1,0 +1,345 @@
+"""The one dict `settings.NOTIFICATIONS`, read in one place into frozen values.
+
+`parse` never raises: it returns what it understood with every problem it met, each with what
+to type instead. `manage.py check` shows the problems; `get_settings` refuses to work with them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, TypeVar
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from .enums import Channel, OnUnknown
+
+T = TypeVar("T")
+
+SIMULATED = "notifications.providers.simulated.SimulatedProvider"
+SECONDS_PER = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One unusable setting: where it is, what is wrong, what to type instead."""
+
+    path: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many units in so many seconds, as in `50/s` or `5000/d`."""
+
+    units: int
+    seconds: int
+
+    @property
+    def per_second(self) -> float:
+        return self.units / self.seconds
+
+    @property
+    def burst(self) -> int:
+        """Units that may go at once after a rest: one second's worth, for days a day's."""
+        return max(1, self.units if self.seconds >= 86400 else round(self.per_second))
+
+    def __str__(self) -> str:
+        unit = next(u for u, s in SECONDS_PER.items() if s == self.seconds)
+        return f"{self.units}/{unit}"
+
+
+def parse_rates(text: str) -> tuple[Rate, ...]:
+    """The rates in `100/s` or `100/s, 5000/d`; raises ValueError when it is no such text."""
+    return tuple(_parse_rate(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _parse_rate(text: str) -> Rate:
+    count, slash, unit = text.partition("/")
+    if not (slash and count.isascii() and count.isdigit() and int(count) and unit in SECONDS_PER):
+        raise ValueError(f"{text!r} is not a rate; write a number and a unit, such as 50/s or 5000/d")
+    return Rate(int(count), SECONDS_PER[unit])
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a channel tries again: `backoff * 2**n` seconds, at most `backoff_max`."""
+
+    max_attempts: int = 8
+    backoff: float = 2.0
+    backoff_max: float = 600.0
+    jitter: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    providers: tuple[str, ...] = ("simulated",)
+    rate_limit: tuple[Rate, ...] = ()
+    worker_rate_limit: str | None = None
+    retry: Retry = Retry()
+    on_unknown: OnUnknown = OnUnknown.PARK
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    backend: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rate_limit: tuple[Rate, ...] = ()
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    backend: str = "notifications.gates.database"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the package can be told; times are in seconds."""
+
+    channels: Mapping[Channel, ChannelSettings]
+    providers: Mapping[str, ProviderSettings]
+    gates: GateSettings = GateSettings()
+    tenant_rate_limit: tuple[Rate, ...] = ()
+    tenant_daily_limit: int | None = None
+    default_tenant: str = "default"
+    lease_seconds: float = 60.0
+    batch_size: int = 100
+    relay_milliseconds: float = 5.0
+    dispatch_seconds: float = 1.0
+    hint_seconds: float = 30.0
+    max_abandons: int = 5
+
+    def channel(self, channel: str) -> ChannelSettings:
+        return self.channels[Channel(channel)]
+
+
+@cache
+def get_settings() -> Settings:
+    """The parsed settings; raises ImproperlyConfigured when there is any problem."""
+    parsed, problems = parse(getattr(django_settings, "NOTIFICATIONS", {}))
+    if problems:
+        first = problems[0]
+        raise ImproperlyConfigured(
+            f"NOTIFICATIONS{first.path}: {first.message} {first.hint} "
+            f"({len(problems)} in all; see `manage.py check`)"
+        )
+    return parsed
+
+
+def forget_settings(*, setting: str = "NOTIFICATIONS", **_: Any) -> None:
+    """Read the settings anew next time; connected to Django's `setting_changed`."""
+    if setting == "NOTIFICATIONS":
+        get_settings.cache_clear()
+
+
+setting_changed.connect(forget_settings)
+
+
+def parse(raw: Any) -> tuple[Settings, list[Problem]]:
+    """The settings in `raw`, with every problem found; what is unusable is left at its default."""
+    reader = _Reader("", raw)
+    providers = _providers(reader)
+    values = {
+        "providers": providers,
+        "channels": _channels(reader, providers),
+        "gates": _gates(reader),
+        "tenant_rate_limit": reader.take("TENANT_RATE_LIMIT", (), _rates),
+        "tenant_daily_limit": reader.take("TENANT_DAILY_LIMIT", None, _optional(_positive_int)),
+        "default_tenant": reader.take("DEFAULT_TENANT", "default", _text),
+        "lease_seconds": reader.take("LEASE_SECONDS", 60.0, _positive),
+        "batch_size": reader.take("BATCH_SIZE", 100, _positive_int),
+        "relay_milliseconds": reader.take("RELAY_MILLISECONDS", 5.0, _positive),
+        "dispatch_seconds": reader.take("DISPATCH_SECONDS", 1.0, _positive),
+        "hint_seconds": reader.take("HINT_SECONDS", 30.0, _positive),
+        "max_abandons": reader.take("MAX_ABANDONS", 5, _positive_int),
+    }
+    reader.finish()
+    settings = Settings(**values)
+    _check_leases(settings, reader.problems)
+    return settings, reader.problems
+
+
+def known_keys() -> list[str]:
+    """The top-level keys, for documentation and for tests."""
+    return sorted(f.name.upper() for f in fields(Settings))
+
+
+class _Reader:
+    """Takes known keys out of a mapping; what is left over at the end is a problem."""
+
+    def __init__(self, path: str, raw: Any, problems: list[Problem] | None = None) -> None:
+        self.path, self.problems = path, problems if problems is not None else []
+        self.known: list[str] = []
+        self.raw: dict[Any, Any] = {}
+        if isinstance(raw, Mapping):
+            self.raw = dict(raw)
+        else:
+            self.problem("", f"must be a dict, not {type(raw).__name__}.", "Write {...}.")
+
+    def problem(self, key: str, message: str, hint: str) -> None:
+        path = f'{self.path}["{key}"]' if key else self.path
+        self.problems.append(Problem(path, message, hint))
+
+    def take(self, key: str, default: T, convert: Callable[[Any], T]) -> T:
+        self.known.append(key)
+        if key not in self.raw:
+            return default
+        try:
+            return convert(self.raw.pop(key))
+        except ValueError as error:
+            self.problem(key, f"is unusable: {error}.", f"The default is {default!r}.")
+            return default
+
+    def below(self, key: str) -> "_Reader":
+        self.known.append(key)
+        return _Reader(f'{self.path}["{key}"]', self.raw.pop(key, {}), self.problems)
+
+    def finish(self) -> None:
+        for key in self.raw:
+            self.problem(str(key), "is not a known key.", f"Known are: {', '.join(self.known)}.")
+
+
+def _providers(reader: _Reader) -> dict[str, ProviderSettings]:
+    below = reader.below("PROVIDERS")
+    found = {str(name): _provider(below.below(str(name))) for name in list(below.raw)}
+    found.setdefault("simulated", ProviderSettings(SIMULATED))
+    return found
+
+
+def _provider(reader: _Reader) -> ProviderSettings:
+    if "BACKEND" not in reader.raw:
+        reader.problem("BACKEND", "is missing.", f'Name a class, such as "{SIMULATED}".')
+    values = ProviderSettings(
+        backend=reader.take("BACKEND", SIMULATED, _text),
+        options=reader.take("OPTIONS", {}, _mapping),
+        rate_limit=reader.take("RATE_LIMIT", (), _rates),
+        timeout=reader.take("TIMEOUT", 10.0, _positive),
+    )
+    reader.finish()
+    return values
+
+
+def _channels(
+    reader: _Reader, providers: Mapping[str, ProviderSettings]
+) -> dict[Channel, ChannelSettings]:
+    below = reader.below("CHANNELS")
+    found = {channel: _channel(below.below(channel.value), channel) for channel in Channel}
+    below.finish()
+    for channel, values in found.items():
+        for name in values.providers:
+            if name not in providers:
+                reader.problem(
+                    "CHANNELS",
+                    f'names the provider "{name}" for {channel.value}, which is not defined.',
+                    f'Define it under PROVIDERS, or use one of: {", ".join(sorted(providers))}.',
+                )
+    return found
+
+
+def _channel(reader: _Reader, channel: Channel) -> ChannelSettings:
+    # A webhook's receiver drops what it has seen (by the id), so trying again is safe there.
+    on_unknown = OnUnknown.RETRY if channel is Channel.WEBHOOK else OnUnknown.PARK
+    values = ChannelSettings(
+        providers=reader.take("PROVIDERS", ("simulated",), _names),
+        rate_limit=reader.take("RATE_LIMIT", (), _rates),
+        worker_rate_limit=reader.take("WORKER_RATE_LIMIT", None, _optional(_celery_rate)),
+        retry=_retry(reader.below("RETRY")),
+        on_unknown=reader.take("ON_UNKNOWN", on_unknown, OnUnknown),
+    )
+    reader.finish()
+    return values
+
+
+def _retry(reader: _Reader) -> Retry:
+    default = Retry()
+    values = Retry(
+        max_attempts=reader.take("MAX_ATTEMPTS", default.max_attempts, _positive_int),
+        backoff=reader.take("BACKOFF", default.backoff, _positive),
+        backoff_max=reader.take("BACKOFF_MAX", default.backoff_max, _positive),
+        jitter=reader.take("JITTER", default.jitter, _bool),
+    )
+    reader.finish()
+    return values
+
+
+def _gates(reader: _Reader) -> GateSettings:
+    below = reader.below("GATES")
+    values = GateSettings(
+        backend=below.take("BACKEND", GateSettings().backend, _text),
+        options=below.take("OPTIONS", {}, _mapping),
+    )
+    below.finish()
+    return values
+
+
+def _check_leases(settings: Settings, problems: list[Problem]) -> None:
+    for name, provider in settings.providers.items():
+        least = provider.timeout + LEASE_MARGIN_SECONDS
+        if settings.lease_seconds <= least:
+            problems.append(
+                Problem(
+                    '["LEASE_SECONDS"]',
+                    f'is {settings.lease_seconds:g}, too short for the provider "{name}", '
+                    f"which may take {provider.timeout:g} s.",
+                    f"Set it above {least:g}, better to three times the provider's TIMEOUT.",
+                )
+            )
+
+
+LEASE_MARGIN_SECONDS = 2.0
+"""How much of a lease must remain beyond the provider's timeout before a byte may leave."""
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("it must be a non-empty string")
+    return value
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("it must be True or False")
+    return value
+
+
+def _positive(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ValueError("it must be a number above 0")
+    return float(value)
+
+
+def _positive_int(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ValueError("it must be a whole number above 0")
+    return value
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError("it must be a dict")
+    return dict(value)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not value or not all(isinstance(v, str) for v in value):
+        raise ValueError("it must be a non-empty list of names")
+    return tuple(value)
+
+
+def _rates(value: Any) -> tuple[Rate, ...]:
+    return () if value is None else parse_rates(_text(value))
+
+
+def _celery_rate(value: Any) -> str:
+    count, slash, unit = _text(value).partition("/")
+    if not (slash and count.isascii() and count.isdigit() and int(count) and unit in ("s", "m", "h")):
+        raise ValueError("Celery takes a rate such as 200/s, 1000/m or 5000/h")
+    return str(value)
+
+
+def _optional(convert: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    return lambda value: None if value is None else convert(value)

@@ -1,0 +1,115 @@
+"""The words: every closed set of names the system uses, each defined once."""
+
+from enum import StrEnum
+
+from django.db.models import IntegerChoices, TextChoices
+
+
+class Channel(TextChoices):
+    """How a notification reaches its recipient."""
+
+    EMAIL = "email", "email"
+    SMS = "sms", "SMS"
+    WEBHOOK = "webhook", "webhook"
+
+
+class Priority(IntegerChoices):
+    """Which queue a notification waits in; the lower the number, the sooner it goes."""
+
+    URGENT = 0, "urgent"
+    NORMAL = 1, "normal"
+    BULK = 2, "bulk"
+
+    @classmethod
+    def from_label(cls, label: str) -> "Priority":
+        return cls(cls.labels.index(label))
+
+
+class State(TextChoices):
+    """How far delivery has come: written by workers and by control, never by receipts."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    LEASED = "leased"
+    DISPATCHING = "dispatching"
+    RETRY_WAIT = "retry_wait"
+    UNKNOWN = "unknown"
+    SENT = "sent"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    SUPPRESSED = "suppressed"
+
+
+class ReceiptState(IntegerChoices):
+    """What receipts have said so far: written by receipts only.
+
+    The tens digit is the rank, and only a higher rank replaces a lower one.
+    """
+
+    NONE = 0, "none"
+    ACCEPTED = 10, "accepted"
+    IN_TRANSIT = 20, "in_transit"
+    DELIVERED = 30, "delivered"
+    UNDELIVERED = 31, "undelivered"
+    BOUNCED = 40, "bounced"
+
+    @property
+    def floor(self) -> int:
+        """The lowest value of this rank: a stored value below it may be replaced."""
+        return self.value - self.value % 10
+
+
+class Status(TextChoices):
+    """What the outside sees: a function of `State` and `ReceiptState` (see `lifecycle`)."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    SENDING = "sending"
+    RETRYING = "retrying"
+    UNKNOWN = "unknown"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    SUPPRESSED = "suppressed"
+
+
+class AttemptOutcome(TextChoices):
+    """What one delivery attempt came to."""
+
+    ACCEPTED = "accepted"
+    TRANSIENT = "transient"
+    THROTTLED = "throttled"
+    PERMANENT = "permanent"
+    AMBIGUOUS = "ambiguous"
+    ABANDONED = "abandoned"
+
+
+class WaitReason(TextChoices):
+    """Why a notification has not gone yet."""
+
+    SCHEDULED = "scheduled"
+    QUEUE = "queue"
+    RATE_LIMIT = "rate_limit"
+    CIRCUIT_OPEN = "circuit_open"
+    BACKOFF = "backoff"
+    PAUSED = "paused"
+    RECONCILE = "reconcile"
+
+
+class Scope(TextChoices):
+    """What a limit or a pause is laid on."""
+
+    CHANNEL = "channel"
+    PROVIDER = "provider"
+    TENANT = "tenant"
+
+
+class OnUnknown(StrEnum):
+    """What becomes of a notification whose attempt had an ambiguous outcome."""
+
+    PARK = "park"
+    RETRY = "retry"

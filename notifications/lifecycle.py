@@ -1,0 +1,116 @@
+"""Which state may follow which, as a table, and what the outside is told.
+
+The states of delivery (`State`) are moved by workers and by control; what receipts say
+(`ReceiptState`) is a column of its own. The public `Status` is a function of both.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from .enums import ReceiptState, State, Status
+
+S = State
+
+
+class Move(StrEnum):
+    """The named moves of a notification; each one is a guarded statement in `querysets`."""
+
+    CLAIM = "claim"
+    RELEASE = "release"
+    MARK = "mark"
+    ACCEPT = "accept"
+    RETRY = "retry"
+    FAIL = "fail"
+    PARK = "park"
+    ABANDON = "abandon"
+    POISON = "poison"
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+    REQUEUE = "requeue"
+    EVIDENCE = "evidence"
+
+
+WAITING = frozenset({S.SCHEDULED, S.QUEUED, S.RETRY_WAIT})
+"""Not claimed by anybody; `due_at` says when it may be."""
+
+IN_FLIGHT = frozenset({S.LEASED, S.DISPATCHING})
+"""Held by a worker under a lease."""
+
+SETTLING = frozenset({S.DISPATCHING, S.UNKNOWN})
+"""What the holder of the lease token may settle: the truth is taken however late it comes."""
+
+TERMINAL = frozenset({S.SENT, S.FAILED, S.CANCELLED, S.EXPIRED, S.SUPPRESSED})
+"""No worker touches these again of itself."""
+
+MOVES: Mapping[Move, tuple[frozenset[State], frozenset[State]]] = MappingProxyType(
+    {
+        Move.CLAIM: (WAITING, frozenset({S.LEASED})),
+        Move.RELEASE: (frozenset({S.LEASED}), frozenset({S.QUEUED, S.RETRY_WAIT})),
+        Move.MARK: (frozenset({S.LEASED}), frozenset({S.DISPATCHING})),
+        Move.ACCEPT: (SETTLING | {S.RETRY_WAIT}, frozenset({S.SENT})),
+        Move.RETRY: (SETTLING, frozenset({S.RETRY_WAIT, S.CANCELLED, S.SENT})),
+        Move.FAIL: (SETTLING, frozenset({S.FAILED, S.SENT})),
+        Move.PARK: (SETTLING, frozenset({S.UNKNOWN, S.SENT})),
+        Move.ABANDON: (
+            frozenset({S.DISPATCHING}),
+            frozenset({S.QUEUED, S.RETRY_WAIT, S.CANCELLED}),
+        ),
+        Move.POISON: (frozenset({S.LEASED}), frozenset({S.FAILED})),
+        Move.CANCEL: (WAITING | {S.LEASED}, frozenset({S.CANCELLED})),
+        Move.EXPIRE: (WAITING | {S.LEASED}, frozenset({S.EXPIRED})),
+        Move.REQUEUE: (
+            frozenset({S.FAILED, S.EXPIRED, S.CANCELLED, S.UNKNOWN, S.SENT}),
+            frozenset({S.QUEUED}),
+        ),
+        Move.EVIDENCE: (
+            frozenset({S.UNKNOWN, S.RETRY_WAIT, S.QUEUED, S.FAILED}),
+            frozenset({S.SENT}),
+        ),
+    }
+)
+"""Each move with the states it may start from and those it may end in.
+
+ACCEPT starts from RETRY_WAIT when a worker that was given up reports success after all.
+RETRY, FAIL and PARK end in SENT where a receipt has already proved delivery; RETRY and
+ABANDON end in CANCELLED where cancellation was asked for while the attempt was in flight.
+REQUEUE starts from SENT only when a receipt said undelivered, and from UNKNOWN only when the
+caller accepts the risk of a duplicate. EVIDENCE is a receipt that proves delivery.
+"""
+
+STATUS_OF_STATE: Mapping[State, Status] = MappingProxyType(
+    {
+        S.SCHEDULED: Status.SCHEDULED,
+        S.QUEUED: Status.QUEUED,
+        S.LEASED: Status.QUEUED,
+        S.DISPATCHING: Status.SENDING,
+        S.RETRY_WAIT: Status.RETRYING,
+        S.UNKNOWN: Status.UNKNOWN,
+        S.SENT: Status.SENT,
+        S.FAILED: Status.FAILED,
+        S.CANCELLED: Status.CANCELLED,
+        S.EXPIRED: Status.EXPIRED,
+        S.SUPPRESSED: Status.SUPPRESSED,
+    }
+)
+
+STATUS_OF_RECEIPT: Mapping[ReceiptState, Status] = MappingProxyType(
+    {
+        ReceiptState.DELIVERED: Status.DELIVERED,
+        ReceiptState.UNDELIVERED: Status.UNDELIVERED,
+        ReceiptState.BOUNCED: Status.UNDELIVERED,
+    }
+)
+"""Receipts that decide the status of what was sent; the others only inform."""
+
+
+def status_of(state: State, receipt_state: ReceiptState) -> Status:
+    """What the outside is told of a notification in `state` with `receipt_state`."""
+    if state == S.SENT:
+        return STATUS_OF_RECEIPT.get(receipt_state, Status.SENT)
+    return STATUS_OF_STATE[state]
+
+
+def states_of(status: Status) -> list[tuple[State, ReceiptState]]:
+    """Every pair of columns that shows as `status`; the inverse of `status_of`."""
+    return [(s, r) for s in State for r in ReceiptState if status_of(s, r) == status]

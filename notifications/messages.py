@@ -1,0 +1,134 @@
+"""Frozen values that cross the walls between models, gates and providers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from .enums import AttemptOutcome, Channel, Priority, ReceiptState
+
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A validated request to notify: what `accept` stores.
+
+    `content` holds the channel's own keys (email: subject, body, html; sms: body;
+    webhook: event, payload). Times are aware, in UTC.
+    """
+
+    channel: Channel
+    to: str
+    content: Mapping[str, Any]
+    priority: Priority = Priority.NORMAL
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    idempotency_key: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One notification as a provider sees it.
+
+    `key` is the same on every attempt of a notification: a provider that honours keys
+    turns a repeated send into a no-op. `attempt` counts from 1.
+    """
+
+    key: str
+    channel: Channel
+    tenant: str
+    to: str
+    content: Mapping[str, Any]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderReceipt:
+    """What a provider says about a message after it was accepted."""
+
+    kind: ReceiptState
+    event_id: str
+    occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one delivery attempt of one message came to.
+
+    `code` is a short machine word, `detail` a sentence without recipient or content.
+    `retry_after` is in seconds and only a wish of the provider. `receipts` are what the
+    provider already knows of the message's further way.
+    """
+
+    kind: AttemptOutcome
+    code: str = ""
+    detail: str = ""
+    provider_message_id: str = ""
+    retry_after: float | None = None
+    receipts: tuple[ProviderReceipt, ...] = field(default=())
+
+    @classmethod
+    def accepted(
+        cls, provider_message_id: str = "", receipts: tuple[ProviderReceipt, ...] = ()
+    ) -> "Outcome":
+        return cls(
+            AttemptOutcome.ACCEPTED, provider_message_id=provider_message_id, receipts=receipts
+        )
+
+    @classmethod
+    def transient(cls, code: str, detail: str = "", retry_after: float | None = None) -> "Outcome":
+        """The provider certainly did not take it, and may take it later."""
+        return cls(AttemptOutcome.TRANSIENT, code, detail, retry_after=retry_after)
+
+    @classmethod
+    def throttled(cls, code: str, detail: str = "", retry_after: float | None = None) -> "Outcome":
+        """The provider certainly did not take it because we send too fast."""
+        return cls(AttemptOutcome.THROTTLED, code, detail, retry_after=retry_after)
+
+    @classmethod
+    def permanent(cls, code: str, detail: str = "") -> "Outcome":
+        """The provider certainly did not take it and never will."""
+        return cls(AttemptOutcome.PERMANENT, code, detail)
+
+    @classmethod
+    def ambiguous(cls, code: str, detail: str = "") -> "Outcome":
+        """The provider may have taken it: nobody can tell."""
+        return cls(AttemptOutcome.AMBIGUOUS, code, detail)
+
+    @classmethod
+    def abandoned(cls, code: str, detail: str = "") -> "Outcome":
+        """No byte of it was handed over: it goes back to the queue free of charge."""
+        return cls(AttemptOutcome.ABANDONED, code, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A rate that holds over the whole cluster: `rate` units a second, `burst` at once."""
+
+    key: str
+    rate: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A wish for `units` that every one of `limits` must allow."""
+
+    limits: tuple[Limit, ...]
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The answer to a `Want`: how many may go now, and what holds up the rest.
+
+    `limited_by` is the key of the limit that gave least, `retry_after` the seconds until it
+    has one more unit and `rate` its units a second; they are empty when all was granted.
+    """
+
+    units: int
+    limited_by: str = ""
+    retry_after: float = 0.0
+    rate: float = 0.0

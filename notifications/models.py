@@ -1,0 +1,345 @@
+"""The tables. What a status may become is in `lifecycle`, every move of it in `querysets`."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from .enums import AttemptOutcome, Channel, Priority, ReceiptState, Scope, State, Status, WaitReason
+from .lifecycle import IN_FLIGHT, WAITING, status_of
+from .querysets import (
+    APIKeyQuerySet,
+    NotificationQuerySet,
+    ReceiptQuerySet,
+    TenantQuerySet,
+    WorkerQuerySet,
+)
+from .validators import validate_rates
+
+
+def new_id() -> UUID:
+    """A UUIDv7: unique without the database, sorted by the time of its making."""
+    return uuid7()
+
+
+class Tenant(models.Model):
+    """Who sends: every notification, key, limit and list belongs to one tenant."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(
+        max_length=63,
+        unique=True,
+        validators=[RegexValidator(r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$")],
+        help_text="Lower-case letters, digits and hyphens.",
+    )
+    is_active = models.BooleanField(
+        default=True, help_text="While off, its keys are refused and nothing of it is sent."
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects: ClassVar[TenantQuerySet] = TenantQuerySet.as_manager()  # type: ignore[assignment] -- as_manager is a manager to Django, a queryset to us
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class APIKey(models.Model):
+    """What a client of a tenant shows to be let in; only a digest of its secret is kept."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100, blank=True)
+    public_id = models.CharField(max_length=8, unique=True, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[APIKeyQuerySet] = APIKeyQuerySet.as_manager()  # type: ignore[assignment] -- see Tenant
+
+    class Meta:
+        ordering = ("tenant", "-id")
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.public_id} ({self.name})" if self.name else self.public_id
+
+
+class Batch(models.Model):
+    """The notifications of one call of `POST /notify/batch`."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)
+    idempotency_key = models.CharField(max_length=255, null=True, editable=False)
+    fingerprint = models.CharField(max_length=64, blank=True, editable=False)
+    results = models.JSONField(
+        null=True, editable=False, help_text="The answer to replay; kept only under a key."
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name_plural = "batches"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("tenant", "idempotency_key"),
+                condition=Q(idempotency_key__isnull=False),
+                name="notifications_batch_key",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Notification(models.Model):
+    """One message to one recipient: the record of what became of it, and its own outbox.
+
+    `due_at` says from when it may be claimed, `publish_at` from when on the dispatcher owes it
+    a broker message. `attempt_count` numbers the attempts, `uncounted_attempts` of them did not
+    use up the budget. `lease_token` stays after the lease: it tells a late writer from a stranger.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)
+    batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT, db_index=False)
+    channel = models.CharField(max_length=10, choices=Channel)
+    priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL)
+    to = models.CharField(max_length=2048)
+    content = models.JSONField()
+    metadata = models.JSONField(default=dict)
+    idempotency_key = models.CharField(max_length=255, null=True)
+    fingerprint = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_default=Now())
+    send_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+
+    state = models.CharField(max_length=11, choices=State, default=State.QUEUED)
+    receipt_state = models.SmallIntegerField(choices=ReceiptState, default=ReceiptState.NONE)
+    due_at = models.DateTimeField(db_default=Now())
+    publish_at = models.DateTimeField(db_default=Now())
+    wait_reason = models.CharField(max_length=12, choices=WaitReason, blank=True)
+    wait_scope = models.CharField(max_length=100, blank=True)
+    lease_token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    cancel_requested = models.BooleanField(default=False)
+
+    attempt_count = models.PositiveIntegerField(default=0)
+    uncounted_attempts = models.PositiveIntegerField(default=0)
+    abandon_count = models.PositiveSmallIntegerField(default=0)
+    was_ambiguous = models.BooleanField(default=False)
+    duplicate_risk = models.BooleanField(default=False)
+    provider = models.CharField(max_length=50, blank=True)
+    provider_message_id = models.CharField(max_length=255, blank=True)
+    dispatched_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+    error_code = models.CharField(max_length=50, blank=True)
+    error_detail = models.CharField(max_length=500, blank=True)
+
+    objects: ClassVar[NotificationQuerySet] = NotificationQuerySet.as_manager()  # type: ignore[assignment] -- see Tenant
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("tenant", "idempotency_key"),
+                condition=Q(idempotency_key__isnull=False),
+                name="notifications_key",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=State.values), name="notifications_known_state"
+            ),
+            models.CheckConstraint(
+                condition=Q(receipt_state__in=ReceiptState.values),
+                name="notifications_known_receipt_state",
+            ),
+            models.CheckConstraint(
+                condition=Q(channel__in=Channel.values), name="notifications_known_channel"
+            ),
+            models.CheckConstraint(
+                condition=Q(priority__in=Priority.values), name="notifications_known_priority"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=sorted(IN_FLIGHT))
+                | Q(lease_token__isnull=False, lease_until__isnull=False),
+                name="notifications_in_flight_has_lease",
+            ),
+        )
+        indexes = (
+            # What the dispatcher owes a message: as small as the backlog, however large the table.
+            models.Index(
+                fields=("channel", "priority", "tenant", "publish_at"),
+                condition=Q(state__in=sorted(WAITING)),
+                name="notifications_owed_idx",
+            ),
+            models.Index(
+                fields=("lease_until",),
+                condition=Q(state__in=sorted(IN_FLIGHT)),
+                name="notifications_leases_idx",
+            ),
+            models.Index(
+                fields=("expires_at",),
+                condition=Q(state__in=sorted(WAITING), expires_at__isnull=False),
+                name="notifications_expiring_idx",
+            ),
+            models.Index(
+                fields=("channel", "priority"),
+                condition=Q(state=State.UNKNOWN),
+                name="notifications_unknown_idx",
+            ),
+            models.Index(fields=("tenant", "id"), name="notifications_newest_idx"),
+            models.Index(fields=("to",), name="notifications_to_idx"),
+            models.Index(
+                fields=("batch",), condition=Q(batch__isnull=False), name="notifications_by_batch_idx"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def status(self) -> Status:
+        """What the outside is told."""
+        return status_of(State(self.state), ReceiptState(self.receipt_state))
+
+    @property
+    def spent_attempts(self) -> int:
+        """How much of the channel's MAX_ATTEMPTS is used up."""
+        return self.attempt_count - self.uncounted_attempts
+
+
+class Attempt(models.Model):
+    """One delivery attempt that has ended; `number` counts from 1 within the notification."""
+
+    id = models.BigAutoField(primary_key=True)
+    notification = models.ForeignKey(
+        Notification, on_delete=models.CASCADE, related_name="attempts", db_index=False
+    )
+    number = models.PositiveIntegerField()
+    provider = models.CharField(max_length=50)
+    outcome = models.CharField(max_length=9, choices=AttemptOutcome)
+    code = models.CharField(max_length=50, blank=True)
+    detail = models.CharField(max_length=500, blank=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("number",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("notification", "number"), name="notifications_attempt_number"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}: {self.outcome}"
+
+    @property
+    def duration_ms(self) -> int:
+        return round((self.finished_at - self.started_at).total_seconds() * 1000)
+
+
+class Receipt(models.Model):
+    """What a provider told of a message's further way, stored once per event."""
+
+    id = models.BigAutoField(primary_key=True)
+    notification = models.ForeignKey(
+        Notification, on_delete=models.CASCADE, related_name="receipts"
+    )
+    provider = models.CharField(max_length=50)
+    event_id = models.CharField(max_length=255)
+    kind = models.SmallIntegerField(choices=ReceiptState)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField(db_default=Now())
+
+    objects: ClassVar[ReceiptQuerySet] = ReceiptQuerySet.as_manager()  # type: ignore[assignment] -- see Tenant
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("provider", "event_id"), name="notifications_receipt_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.get_kind_display()}"
+
+
+class RateLimit(models.Model):
+    """A limit set while running; it replaces the one in the settings for its subject."""
+
+    id = models.BigAutoField(primary_key=True)
+    scope = models.CharField(max_length=10, choices=Scope)
+    subject = models.CharField(
+        max_length=100, help_text="The name of the channel, provider or tenant."
+    )
+    rates = models.CharField(
+        max_length=100,
+        validators=[validate_rates],
+        help_text="Such as 50/s, or 100/s, 5000/d: all of them hold, over the whole cluster.",
+    )
+
+    class Meta:
+        ordering = ("scope", "subject")
+        constraints = (
+            models.UniqueConstraint(fields=("scope", "subject"), name="notifications_one_limit"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.subject}: {self.rates}"
+
+
+class Pause(models.Model):
+    """While it exists, nothing of its channel, provider or tenant is sent; nothing is lost."""
+
+    id = models.BigAutoField(primary_key=True)
+    scope = models.CharField(max_length=10, choices=Scope)
+    subject = models.CharField(
+        max_length=100, help_text="The name of the channel, provider or tenant."
+    )
+    reason = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ("scope", "subject")
+        constraints = (
+            models.UniqueConstraint(fields=("scope", "subject"), name="notifications_one_pause"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.subject}"
+
+
+class RateBucket(models.Model):
+    """How far ahead of time a limit is used up (GCRA); only `gates.database` touches it."""
+
+    key = models.CharField(max_length=150, primary_key=True)
+    arrival = models.FloatField(
+        help_text="Theoretical arrival time: seconds since 1970 by the database's clock."
+    )
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Worker(models.Model):
+    """A worker that has shown itself; `seen_at` is renewed while it lives."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    seen_at = models.DateTimeField()
+
+    objects: ClassVar[WorkerQuerySet] = WorkerQuerySet.as_manager()  # type: ignore[assignment] -- see Tenant
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,19 @@
+"""What happens, told to whoever listens: metrics, logs, and the project's own code.
+
+Each signal is sent after the commit that made it true, by the process that made it. Receivers
+are called through `send_robust`: one that raises is logged and harms nothing.
+"""
+
+from django.dispatch import Signal
+
+notification_accepted = Signal()
+"""`notifications`: the rows just stored, each with `channel` and `priority`."""
+
+attempt_finished = Signal()
+"""`notification`, `attempt`: a delivery attempt ended, with its outcome."""
+
+notification_settled = Signal()
+"""`notification_id`, `channel`, `status`: it came to a status it stays in."""
+
+receipt_received = Signal()
+"""`notification_id`, `provider`, `kind`, `applied`: a provider told of a message's further way."""
