@@ -1,0 +1,22 @@
+"""A notification delivery engine for Django.
+
+    from notifications import notify
+    notify("email", to="ada@example.com", subject="Hello", body="…", idempotency_key="hello-ada")
+
+Accept once, deliver once, say honestly what happened, never lose anything.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .shortcuts import notify, notify_many
+
+__all__ = ("notify", "notify_many")
+
+
+def __getattr__(name: str) -> Any:
+    """Load the shortcuts on first use: models cannot be imported before the apps are ready."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("notifications.shortcuts"), name)

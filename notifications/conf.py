@@ -130,6 +130,11 @@ def get_settings() -> Settings:
     return parsed
 
 
+def lenient_settings() -> Settings:
+    """The settings as far as they are usable, for what must be built before they are checked."""
+    return parse(getattr(django_settings, "NOTIFICATIONS", {}))[0]
+
+
 def forget_settings(*, setting: str = "NOTIFICATIONS", **_: Any) -> None:
     """Read the settings anew next time; connected to Django's `setting_changed`."""
     if setting == "NOTIFICATIONS":

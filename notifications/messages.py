@@ -59,7 +59,7 @@ class Outcome:
 
     `code` is a short machine word, `detail` a sentence without recipient or content.
     `retry_after` is in seconds and only a wish of the provider. `receipts` are what the
-    provider already knows of the message's further way.
+    provider already knows of the message's further way. `seconds` is how long it took.
     """
 
     kind: AttemptOutcome
@@ -67,7 +67,8 @@ class Outcome:
     detail: str = ""
     provider_message_id: str = ""
     retry_after: float | None = None
-    receipts: tuple[ProviderReceipt, ...] = field(default=())
+    receipts: tuple[ProviderReceipt, ...] = ()
+    seconds: float = 0.0
 
     @classmethod
     def accepted(

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from .enums import AttemptOutcome, Channel, Priority, ReceiptState, Scope, State, Status, WaitReason
-from .lifecycle import IN_FLIGHT, WAITING, status_of
+from .lifecycle import IN_FLIGHT, MOVES, WAITING, Move, status_of
 from .querysets import (
     APIKeyQuerySet,
     NotificationQuerySet,
@@ -186,7 +186,7 @@ class Notification(models.Model):
             ),
             models.Index(
                 fields=("expires_at",),
-                condition=Q(state__in=sorted(WAITING), expires_at__isnull=False),
+                condition=Q(state__in=sorted(MOVES[Move.EXPIRE][0]), expires_at__isnull=False),
                 name="notifications_expiring_idx",
             ),
             models.Index(

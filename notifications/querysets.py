@@ -54,9 +54,13 @@ class Settlement:
     free: bool = False
     final: bool = True
     ambiguous: bool = False
+    risky: bool = False
     provider_message_id: str = ""
     code: str = ""
     detail: str = ""
+
+
+_Kind = tuple[Move, bool, bool, bool, bool]
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
@@ -108,6 +112,16 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def unexpired(self) -> "NotificationQuerySet":
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
+
+    def overdue(self) -> "NotificationQuerySet":
+        """Not sent in time: waiting or merely leased, past `expires_at`."""
+        start, _ = MOVES[Move.EXPIRE]
+        return self.filter(state__in=sorted(start), expires_at__lte=Now())
+
+    def cancellable(self) -> "NotificationQuerySet":
+        """What provably has not been sent and still would be."""
+        start, _ = MOVES[Move.CANCEL]
+        return self.filter(state__in=sorted(start))
 
     def owed(self, channel: str, priority: int) -> "NotificationQuerySet":
         """What the dispatcher owes a message: due, and no live message is believed to exist."""
@@ -181,9 +195,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def settle(self, token: UUID, settlements: Sequence[Settlement]) -> int:
         """Write what attempts came to, one statement for each kind of move; how many moved."""
-        by_move: dict[tuple[Move, bool, bool, bool], list[Settlement]] = defaultdict(list)
+        by_move: dict[_Kind, list[Settlement]] = defaultdict(list)
         for item in settlements:
-            by_move[item.move, item.free, item.final, item.ambiguous].append(item)
+            kind = (item.move, item.free, item.final, item.ambiguous, item.risky)
+            by_move[kind].append(item)
         return sum(self._settle(token, key[0], items) for key, items in by_move.items())
 
     def settleable(self, token: UUID, ids: Collection[UUID]) -> set[UUID]:
@@ -263,23 +278,27 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             error_detail="",
         )
 
-    def raise_receipt(self, ids: Collection[UUID], kind: ReceiptState) -> int:
-        """Let a receipt speak where it outranks what earlier ones said."""
-        return self.filter(pk__in=ids, receipt_state__lt=kind.floor).update(receipt_state=kind)
+    def raise_receipt(self, ids: Collection[UUID], kind: ReceiptState) -> "list[Notification]":
+        """Let a receipt speak where it outranks what earlier ones said; which rows rose by it.
 
-    def apply_evidence(self, ids: Collection[UUID]) -> int:
-        """Take a receipt as proof that the provider has the message, and stop trying."""
-        proven = self._move(Move.EVIDENCE, ids).filter(receipt_state__in=PROVEN)
-        return proven.update(state=State.SENT, sent_at=Now(), error_code="", error_detail="")
-
-    def mark_settled(self, ids: Collection[UUID]) -> "list[Notification]":
-        """Stamp the end of what a receipt has decided; returns the rows that came to it now."""
-        decided = self.filter(
-            pk__in=ids, state=State.SENT, receipt_state__in=PROVEN, settled_at=None
-        )
-        rows = list(decided.select_for_update().only("id", "channel", "state", "receipt_state"))
-        self.filter(pk__in=[n.pk for n in rows]).update(settled_at=Now())
-        return rows
+        One that proves that the provider has the message also ends all trying (EVIDENCE) and
+        stamps the end of what was sent. Call inside a transaction.
+        """
+        outranked = self.filter(pk__in=ids, receipt_state__lt=kind.floor)
+        rising = list(outranked.select_for_update().only("id", "channel", "state", "settled_at"))
+        values: dict[str, Any] = {"receipt_state": kind}
+        if kind in PROVEN:
+            start, _ = MOVES[Move.EVIDENCE]
+            known = Q(state__in=sorted(start | {State.SENT}))
+            values |= {
+                "state": Case(When(known, then=Value(State.SENT.value)), default=F("state")),
+                "sent_at": Case(
+                    When(known & Q(sent_at=None), then=Now()), default=F("sent_at")
+                ),
+                "settled_at": Case(When(known, then=Now()), default=F("settled_at")),
+            }
+        self.filter(pk__in=[row.pk for row in rising]).update(**values)
+        return rising
 
     # The dispatcher's mark
 
@@ -309,11 +328,16 @@ def _unless_proven(state: State, *whens: When) -> Case:
     return Case(proven, *whens, default=Value(state.value))
 
 
+def _when_proven(*whens: When) -> Case:
+    """The time of settling, for rows that a receipt (or one of `whens`) has already decided."""
+    return Case(When(receipt_state__in=PROVEN, then=Now()), *whens, default=None)
+
+
 def _accepted(items: Sequence[Settlement]) -> dict[str, Any]:
     return {
         "state": State.SENT,
         "sent_at": Now(),
-        "settled_at": Now() if items[0].final else None,
+        "settled_at": Now() if items[0].final else _when_proven(),
         "provider_message_id": _each(items, "provider_message_id"),
     }
 
@@ -324,12 +348,12 @@ def _to_be_retried(items: Sequence[Settlement]) -> dict[str, Any]:
         id: delay + (RETRY_GRACE_SECONDS if delay <= FAST_RETRY_SECONDS else 0)
         for id, delay in delays.items()
     }
-    risk = {"duplicate_risk": True} if items[0].ambiguous else {}
+    risk = {"duplicate_risk": True} if items[0].risky else {}
     return risk | {
         "state": _unless_proven(
             State.RETRY_WAIT, When(cancel_requested=True, then=Value(State.CANCELLED.value))
         ),
-        "settled_at": Case(When(cancel_requested=True, then=Now()), default=None),
+        "settled_at": _when_proven(When(cancel_requested=True, then=Now())),
         "due_at": _after(delays, Now()),
         "publish_at": _after(by_dispatcher, Now()),
         "wait_reason": WaitReason.BACKOFF,
@@ -341,7 +365,11 @@ def _failed(items: Sequence[Settlement]) -> dict[str, Any]:
 
 
 def _parked(items: Sequence[Settlement]) -> dict[str, Any]:
-    return {"state": _unless_proven(State.UNKNOWN), "wait_reason": WaitReason.RECONCILE}
+    return {
+        "state": _unless_proven(State.UNKNOWN),
+        "settled_at": _when_proven(),
+        "wait_reason": WaitReason.RECONCILE,
+    }
 
 
 def _abandoned(items: Sequence[Settlement]) -> dict[str, Any]:

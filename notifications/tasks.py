@@ -1,1 +1,115 @@
-"""x"""
+"""The Celery tasks: a list of ids each, and Celery's own options from the settings.
+
+The row decides, Celery carries. What is to be tried again is in its row before the task asks
+Celery to come back; Celery's retry is the fast path, the dispatcher the safety net.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+from uuid import UUID
+
+from celery import Task, shared_task
+from celery.exceptions import Ignore, Reject
+from django.db import InterfaceError, OperationalError
+from kombu.exceptions import OperationalError as BrokerError
+
+from .channels import CHANNELS
+from .conf import lenient_settings
+from .enums import Channel
+from .exceptions import BrokerUnavailable, TransientFailure
+from .pipeline import dispatch as dispatching
+from .pipeline import rescue as rescuing
+from .pipeline.deliver import Report, deliver
+from .retry import FAST_RETRY_SECONDS
+from .worker import stopping
+
+INFRASTRUCTURE = (OperationalError, InterfaceError, BrokerError, BrokerUnavailable)
+"""What passes by itself: the database or the broker is away for a moment."""
+
+SOFT_TIME_LIMIT = 2
+HARD_TIME_LIMIT = 3
+"""In leases: by then the lease is long lost, and whatever still hangs may be ended."""
+
+
+class DeliveryTask(Task):  # type: ignore[type-arg] -- generic in the stubs alone
+    """A task whose retries are already written in the rows.
+
+    It asks Celery to come back only for rows that are due within a minute, with just those
+    ids. A retry that cannot be published, or that Celery counts as one too many, is no loss:
+    the dispatcher finds the rows.
+    """
+
+    abstract = True
+
+    def retry(self, args: Any = None, **options: Any) -> NoReturn:  # type: ignore[override] -- it never returns
+        failure = options.get("exc")
+        options.pop("max_retries", None)  # given for one call, it would leak into the next ones
+        if isinstance(failure, TransientFailure):
+            args = ([str(id) for id in failure.ids],)
+            options["countdown"] = failure.delay
+        try:
+            raise super().retry(args=args, **options)
+        except (Reject, BrokerError, TransientFailure) as error:
+            raise Ignore from error
+
+
+def _deliver(channel: Channel, ids: Sequence[str]) -> None:
+    report = deliver(channel, [UUID(id) for id in ids], stopping)
+    if report.again:
+        raise TransientFailure(list(report.again), _earliest(report))
+
+
+def _earliest(report: Report) -> float:
+    """When to come back: just after the first is due, so that it is due by the database's clock."""
+    return min(min(report.again.values()) + 0.1, FAST_RETRY_SECONDS)
+
+
+def _options(channel: Channel) -> dict[str, Any]:
+    """Celery's options of a channel's task, from the settings."""
+    settings = lenient_settings()
+    row, values = CHANNELS[channel], settings.channel(channel)
+    return {
+        "name": row.task,
+        "base": DeliveryTask,
+        "rate_limit": values.worker_rate_limit,
+        "autoretry_for": (TransientFailure, *INFRASTRUCTURE),
+        "retry_backoff": values.retry.backoff,
+        "retry_backoff_max": values.retry.backoff_max,
+        "retry_jitter": values.retry.jitter,
+        "max_retries": values.retry.max_attempts - 1,
+        "acks_late": True,
+        "soft_time_limit": settings.lease_seconds * SOFT_TIME_LIMIT,
+        "time_limit": settings.lease_seconds * HARD_TIME_LIMIT,
+        "ignore_result": True,
+        "store_errors_even_if_ignored": True,
+    }
+
+
+@shared_task(**_options(Channel.EMAIL))
+def deliver_email(ids: list[str]) -> None:
+    """Deliver e-mails; `ids` are a hint, the rows decide."""
+    _deliver(Channel.EMAIL, ids)
+
+
+@shared_task(**_options(Channel.SMS))
+def deliver_sms(ids: list[str]) -> None:
+    """Deliver text messages; `ids` are a hint, the rows decide."""
+    _deliver(Channel.SMS, ids)
+
+
+@shared_task(**_options(Channel.WEBHOOK))
+def deliver_webhook(ids: list[str]) -> None:
+    """Deliver webhooks; `ids` are a hint, the rows decide."""
+    _deliver(Channel.WEBHOOK, ids)
+
+
+@shared_task(name="notifications.dispatch", ignore_result=False)
+def dispatch() -> int:
+    """Publish what is owed a message, now; returns how many notifications that was."""
+    return dispatching.dispatch_due()
+
+
+@shared_task(name="notifications.rescue", ignore_result=False)
+def rescue() -> dict[str, int]:
+    """Take in hand what lost workers held and what is past its time, now; returns the counts."""
+    return {"rescued": rescuing.rescue(), "expired": rescuing.expire()}

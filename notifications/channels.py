@@ -1,0 +1,113 @@
+"""One row for each channel: all in which the channels differ."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from .addresses import UNSAFE_TEXT, parse_email, parse_phone, parse_url
+from .enums import Channel
+
+SUBJECT_MAX = 998
+SMS_MAX = 1600
+EVENT_MAX = 100
+
+
+class ContentError(ValueError):
+    """A piece of content is unusable: a code and a sentence without the value."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class ContentField:
+    """A key of a channel's content; `check` returns the value to store or raises ContentError."""
+
+    check: Callable[[Any], Any]
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """What makes a channel: its address, its content, its Celery task."""
+
+    channel: Channel
+    task: str
+    parse_to: Callable[[str], str]
+    content: Mapping[str, ContentField]
+    one_of: tuple[str, ...] = ()
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ContentError("invalid_type", "must be a string")
+    if not value:
+        raise ContentError("blank", "must not be empty")
+    return value
+
+
+def _header(value: Any) -> str:
+    text = _text(value)
+    if len(text) > SUBJECT_MAX:
+        raise ContentError("too_long", f"at most {SUBJECT_MAX} characters")
+    if UNSAFE_TEXT.search(text):
+        raise ContentError("control_character", "must be one line without control characters")
+    return text
+
+
+def _sms_body(value: Any) -> str:
+    text = _text(value)
+    if len(text) > SMS_MAX:
+        raise ContentError("too_long", f"at most {SMS_MAX:,} characters")
+    return text
+
+
+def _event(value: Any) -> str:
+    text = _text(value)
+    if len(text) > EVENT_MAX or not all(c.isascii() and (c.isalnum() or c in "._-:") for c in text):
+        raise ContentError(
+            "invalid_event", f"at most {EVENT_MAX} letters, digits and . _ - :, as order.shipped"
+        )
+    return text
+
+
+def _any_json(value: Any) -> Any:
+    return value
+
+
+_ROWS = (
+    ChannelRow(
+        Channel.EMAIL,
+        task="notifications.deliver_email",
+        parse_to=parse_email,
+        content={
+            "subject": ContentField(_header, required=True),
+            "body": ContentField(_text),
+            "html": ContentField(_text),
+        },
+        one_of=("body", "html"),
+    ),
+    ChannelRow(
+        Channel.SMS,
+        task="notifications.deliver_sms",
+        parse_to=parse_phone,
+        content={"body": ContentField(_sms_body, required=True)},
+    ),
+    ChannelRow(
+        Channel.WEBHOOK,
+        task="notifications.deliver_webhook",
+        parse_to=parse_url,
+        content={
+            "event": ContentField(_event),
+            "payload": ContentField(_any_json, required=True),
+        },
+    ),
+)
+
+CHANNELS: Mapping[Channel, ChannelRow] = MappingProxyType({row.channel: row for row in _ROWS})
+
+CONTENT_FIELDS = frozenset(name for row in _ROWS for name in row.content)
+"""Every content key of any channel: known, even where it is not for the channel at hand."""

@@ -1,0 +1,40 @@
+"""The key under which a request happens once, and the fingerprint of what was asked."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .messages import Draft
+
+KEY_MAX = 255
+
+
+def parse_key(text: str) -> str:
+    """The key in `abc` or `"abc"`: 1 to 255 visible ASCII characters; raises ValueError."""
+    quoted = len(text) >= 2 and text[0] == text[-1] == '"'
+    key = text[1:-1] if quoted else text
+    if not 1 <= len(key) <= KEY_MAX or not all("!" <= c <= "~" for c in key):
+        raise ValueError(f"write 1 to {KEY_MAX} visible ASCII characters")
+    return key
+
+
+def fingerprint(draft: Draft) -> str:
+    """A digest of everything in `draft` but its key: equal for requests that ask the same."""
+    return digest(
+        {
+            "channel": draft.channel.value,
+            "to": draft.to,
+            "content": draft.content,
+            "priority": int(draft.priority),
+            "send_at": draft.send_at and draft.send_at.isoformat(),
+            "expires_at": draft.expires_at and draft.expires_at.isoformat(),
+            "metadata": draft.metadata,
+        }
+    )
+
+
+def digest(value: Mapping[str, Any] | list[Any]) -> str:
+    """SHA-256 over canonical JSON: sorted keys, parsed values rather than raw bytes."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -1,0 +1,75 @@
+"""What people ask for: cancel and retry, by the same functions from the API and the admin."""
+
+from uuid import UUID
+
+from ..enums import Channel, Priority, State, Status
+from ..exceptions import NotPossible
+from ..models import Batch, Notification
+from ..signals import notification_settled
+from . import database, relay
+
+RETRYABLE = (Status.FAILED, Status.UNDELIVERED, Status.EXPIRED, Status.CANCELLED)
+
+
+def cancel(notification: Notification) -> Notification:
+    """Cancel, or ask that nothing more is tried; the row as it is afterwards.
+
+    Its status is `cancelled` when nothing will be sent after this; with an attempt in flight
+    `cancel_requested` is set instead. Raises NotPossible when it is sent or settled.
+    """
+    cancelled = Notification.objects.cancel([notification.pk])
+    asked = 0 if cancelled else Notification.objects.request_cancel([notification.pk])
+    current = _fresh(notification)
+    if cancelled:
+        database.on_commit(lambda: _tell_cancelled([(current.pk, current.channel)]))
+    elif not asked:
+        raise NotPossible(current.status, f"it is {current.status} and cannot be cancelled")
+    return current
+
+
+def cancel_batch(batch: Batch) -> int:
+    """Cancel all of a batch that has not been sent; how many that was."""
+    with database.atomic():
+        rows = batch.notification_set.cancellable().lock().values_list("pk", "channel")
+        found = list(rows)
+        Notification.objects.cancel([id for id, _ in found])
+        database.on_commit(lambda: _tell_cancelled(found))
+    maybe_sent = batch.notification_set.filter(state__in=(State.DISPATCHING, State.UNKNOWN))
+    Notification.objects.request_cancel(list(maybe_sent.values_list("pk", flat=True)))
+    return len(found)
+
+
+def retry(notification: Notification, *, accept_duplicate_risk: bool = False) -> Notification:
+    """Start a new cycle of attempts, under the same id and key; the row as it is afterwards.
+
+    An unknown notification may have been delivered: it is sent again only when the caller
+    accepts the risk of a duplicate. Raises NotPossible otherwise.
+    """
+    statuses = (*RETRYABLE, Status.UNKNOWN) if accept_duplicate_risk else RETRYABLE
+    requeued = Notification.objects.requeue([notification.pk], statuses)
+    current = _fresh(notification)
+    if not requeued:
+        raise NotPossible(current.status, _why_no_retry(current.status))
+    lane = Channel(current.channel), Priority(current.priority)
+    database.on_commit(lambda: relay.offer(*lane, [current.pk]))
+    return current
+
+
+def _why_no_retry(status: Status) -> str:
+    if status == Status.UNKNOWN:
+        return "it may have been delivered; set accept_duplicate_risk to true to send it again"
+    return f"it is {status}; only {', '.join(RETRYABLE)} can be retried"
+
+
+def _fresh(notification: Notification) -> Notification:
+    return Notification.objects.select_related("tenant").get(pk=notification.pk)
+
+
+def _tell_cancelled(found: list[tuple[UUID, str]]) -> None:
+    for id, channel in found:
+        notification_settled.send_robust(
+            sender=Notification,
+            notification_id=id,
+            channel=Channel(channel),
+            status=Status.CANCELLED,
+        )

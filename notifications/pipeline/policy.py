@@ -1,0 +1,104 @@
+"""What operators have said: pauses, limits and disabled tenants, read at most once a second."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..conf import Rate, get_settings, parse_rates
+from ..enums import Scope
+from ..messages import Limit
+from ..models import Pause, RateLimit, Tenant
+
+FRESH_SECONDS = 1.0
+
+Subject = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A snapshot; subjects are (scope, name) such as ("tenant", "shop")."""
+
+    pauses: Mapping[Subject, str]
+    rates: Mapping[Subject, tuple[Rate, ...]]
+    disabled: frozenset[str]
+
+    def pause_on(self, channel: str, provider: str, tenant: str) -> str | None:
+        """The scope that holds up this way, as `tenant:shop`; None when it is open."""
+        if tenant in self.disabled:
+            return f"{Scope.TENANT}:{tenant}"
+        subjects = ((Scope.CHANNEL, channel), (Scope.PROVIDER, provider), (Scope.TENANT, tenant))
+        return next((f"{s}:{n}" for s, n in subjects if (s, n) in self.pauses), None)
+
+    def held_tenants(self) -> set[str]:
+        """Tenants of which nothing may be sent now."""
+        return self.disabled | {name for scope, name in self.pauses if scope == Scope.TENANT}
+
+    def limits_on(self, channel: str, provider: str, tenant: str) -> tuple[Limit, ...]:
+        """Every limit that one message on this way must be allowed by."""
+        return (
+            *self.limits_of(Scope.PROVIDER, provider),
+            *self.limits_of(Scope.CHANNEL, channel),
+            *self.limits_of(Scope.TENANT, tenant),
+        )
+
+    def limits_of(self, scope: Scope, name: str) -> tuple[Limit, ...]:
+        rates = self.rates.get((scope, name))
+        return tuple(
+            Limit(f"{scope}:{name}:{rate}", rate.per_second, rate.burst)
+            for rate in (_configured(scope, name) if rates is None else rates)
+        )
+
+
+def current() -> Policy:
+    """The policy as it is, at most a second old."""
+    return _cache.get()
+
+
+def forget() -> None:
+    """Read it anew next time; called where this process has changed it."""
+    _cache.forget()
+
+
+def _configured(scope: Scope, name: str) -> tuple[Rate, ...]:
+    settings = get_settings()
+    match scope:
+        case Scope.CHANNEL:
+            return settings.channel(name).rate_limit
+        case Scope.PROVIDER:
+            provider = settings.providers.get(name)
+            return provider.rate_limit if provider else ()
+        case Scope.TENANT:
+            daily = settings.tenant_daily_limit
+            return settings.tenant_rate_limit + ((Rate(daily, 86400),) if daily else ())
+
+
+class _Cache:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._policy: Policy | None = None
+        self._until = 0.0
+
+    def get(self) -> Policy:
+        with self._lock:
+            if self._policy is None or time.monotonic() > self._until:
+                self._policy = _read()
+                self._until = time.monotonic() + FRESH_SECONDS
+            return self._policy
+
+    def forget(self) -> None:
+        with self._lock:
+            self._policy = None
+
+
+def _read() -> Policy:
+    return Policy(
+        pauses={(p.scope, p.subject): p.reason for p in Pause.objects.all()},
+        rates={(r.scope, r.subject): parse_rates(r.rates) for r in RateLimit.objects.all()},
+        disabled=frozenset(
+            Tenant.objects.filter(is_active=False).values_list("name", flat=True)
+        ),
+    )
+
+
+_cache = _Cache()

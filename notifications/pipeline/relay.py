@@ -1,0 +1,109 @@
+"""After the commit and off the caller's thread: what was just accepted becomes broker messages.
+
+One thread for each process gathers ids for a few milliseconds and publishes one message for
+each channel and priority. It may fail, lag or die: every row stays due, and the dispatcher
+finds it.
+"""
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
+
+from ..conf import get_settings
+from ..enums import Channel, Priority
+from ..exceptions import BrokerUnavailable
+from .publish import publish
+
+logger = logging.getLogger(__name__)
+
+QUEUE_MAX = 100_000
+"""Ids held at most; beyond it (the broker is away, and slow to say so) rows wait for the dispatcher."""
+
+REST_SECONDS = 5.0
+"""How long nothing is tried after the broker failed."""
+
+Lane = tuple[Channel, Priority]
+
+
+def offer(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
+    """Hand over ids of committed, due rows; returns at once and never raises."""
+    _relay.offer((channel, priority), ids)
+
+
+def flush(timeout: float) -> bool:
+    """Wait until all that was offered is published or given up; False when time ran out."""
+    return _relay.flush(timeout)
+
+
+class Relay:
+    """The queue between callers and the publishing thread, which starts with the first offer."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: dict[Lane, list[UUID]] = defaultdict(list)
+        self._count = 0
+        self._busy = False
+        self._rest_until = 0.0
+        self._thread: threading.Thread | None = None
+
+    def offer(self, lane: Lane, ids: Sequence[UUID]) -> None:
+        with self._changed:
+            if self._count + len(ids) > QUEUE_MAX or time.monotonic() < self._rest_until:
+                return
+            self._waiting[lane].extend(ids)
+            self._count += len(ids)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def flush(self, timeout: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._count and not self._busy, timeout)
+
+    def _run(self) -> None:
+        while True:
+            self._publish(self._gather())
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+
+    def _gather(self) -> dict[Lane, list[UUID]]:
+        settings = get_settings()
+        with self._changed:
+            self._changed.wait_for(lambda: self._count)
+            deadline = time.monotonic() + settings.relay_milliseconds / 1000
+            self._changed.wait_for(
+                lambda: self._count >= settings.batch_size, deadline - time.monotonic()
+            )
+            gathered, self._waiting = self._waiting, defaultdict(list)
+            self._count, self._busy = 0, True
+        return gathered
+
+    def _publish(self, gathered: dict[Lane, list[UUID]]) -> None:
+        size = get_settings().batch_size
+        try:
+            for (channel, priority), ids in sorted(gathered.items(), key=lambda lane: lane[0][1]):
+                for start in range(0, len(ids), size):
+                    publish(channel, priority, ids[start : start + size])
+        except BrokerUnavailable as error:
+            logger.warning("the broker is away (%s); the dispatcher will find the rows", error)
+            self._rest_until = time.monotonic() + REST_SECONDS
+
+
+_relay = Relay()
+
+
+def _start_anew() -> None:
+    """A forked child has neither the thread nor any business with its parent's queue."""
+    global _relay
+    _relay = Relay()
+
+
+os.register_at_fork(after_in_child=_start_anew)
+atexit.register(flush, 1.0)

@@ -1,0 +1,54 @@
+"""One round of what every worker does beside its tasks: show itself, dispatch, rescue, expire."""
+
+import logging
+import time
+
+from django.db.models.functions import Now
+
+from ..conf import get_settings
+from ..exceptions import BrokerUnavailable
+from ..models import Worker
+from .dispatch import dispatch_due
+from .rescue import expire, rescue
+
+logger = logging.getLogger(__name__)
+
+SHOW_SECONDS = 15.0
+RESCUE_SECONDS = 5.0
+BUSY_SECONDS = 0.25
+"""How soon the next round follows one that found something."""
+
+
+def tick(worker: str) -> float:
+    """One round for `worker`; the seconds until the next is wanted.
+
+    Raises what the database raises when it is away; a broker that is away only ends the round.
+    """
+    if _is_time("show", SHOW_SECONDS):
+        show(worker)
+    if _is_time("rescue", RESCUE_SECONDS):
+        rescue()
+        expire()
+    try:
+        found = dispatch_due()
+    except BrokerUnavailable as error:
+        logger.warning("the broker is away (%s); what is due stays due", error)
+        return get_settings().dispatch_seconds * 5
+    return BUSY_SECONDS if found else get_settings().dispatch_seconds
+
+
+def show(worker: str) -> None:
+    """Let it be known that `worker` lives."""
+    Worker.objects.update_or_create(name=worker[:255], defaults={"seen_at": Now()})
+
+
+def _is_time(name: str, seconds: float) -> bool:
+    """Whether `seconds` have gone by since it was last time for `name` in this process."""
+    now = time.monotonic()
+    if now < _next.get(name, 0.0):
+        return False
+    _next[name] = now + seconds
+    return True
+
+
+_next: dict[str, float] = {}

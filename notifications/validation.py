@@ -1,0 +1,248 @@
+"""From anybody's data to a `Draft`, or to every reason why not, at once.
+
+Used alike by HTTP (parsed JSON) and by Python callers (who may also give aware datetimes).
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from .addresses import AddressError
+from .channels import CHANNELS, CONTENT_FIELDS, ChannelRow, ContentError
+from .enums import Channel, Priority
+from .exceptions import FieldError, InvalidNotification
+from .idempotency import parse_key
+from .messages import Draft
+
+COMMON_FIELDS = frozenset(
+    {"channel", "to", "priority", "send_at", "expires_at", "idempotency_key", "metadata"}
+)
+METADATA_MAX = 50
+METADATA_KEY_MAX = 64
+METADATA_VALUE_MAX = 1024
+DEPTH_MAX = 20
+NUMBER_MAX = 10**300
+
+RFC3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
+)
+SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
+
+
+def parse_notification(data: object) -> Draft:
+    """The draft in `data`; raises InvalidNotification with all errors of all fields."""
+    if not isinstance(data, Mapping):
+        raise InvalidNotification([FieldError("", "invalid_type", "must be a JSON object")])
+    return _Parser(data).parse()
+
+
+class _Parser:
+    """Collects errors while it reads the fields one after the other."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.data = data
+        self.errors: list[FieldError] = []
+
+    def parse(self) -> Draft:
+        self._refuse_unknown()
+        self._refuse_unstorable()
+        channel = self._field("channel", _channel, required=True)
+        row = CHANNELS[channel] if channel else None
+        to = self._field("to", _to(row), required=True)
+        content = self._content(row) if row else {}
+        priority = self._field("priority", _priority)
+        send_at, expires_at = self._field("send_at", _time), self._field("expires_at", _time)
+        key = self._field("idempotency_key", _key)
+        metadata = self._field("metadata", _metadata)
+        if send_at and expires_at and expires_at <= send_at:
+            self._error("/expires_at", "expires_before_send", "must be later than send_at")
+        if self.errors or channel is None or to is None:
+            raise InvalidNotification(self.errors)
+        return Draft(
+            channel=channel,
+            to=to,
+            content=content,
+            priority=Priority.NORMAL if priority is None else priority,
+            send_at=send_at,
+            expires_at=expires_at,
+            idempotency_key=key,
+            metadata=metadata or {},
+        )
+
+    def _refuse_unknown(self) -> None:
+        for name in self.data:
+            if name not in COMMON_FIELDS and name not in CONTENT_FIELDS:
+                self._error(f"/{_escape(str(name))}", "unknown_field", "is not a known field")
+
+    def _refuse_unstorable(self) -> None:
+        """Stop at what no database could hold or no answer could repeat, wherever it stands."""
+        for name, value in list(self.data.items()):
+            problem = _unstorable(value, DEPTH_MAX)
+            if problem:
+                self._error(f"/{_escape(str(name))}", *problem)
+                self.data = {k: v for k, v in self.data.items() if k != name}
+
+    def _content(self, row: ChannelRow) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for name, field in row.content.items():
+            if name in self.data:
+                content[name] = self._field(name, field.check, nullable=name == "payload")
+            elif field.required:
+                self._required(name)
+        for name in sorted(CONTENT_FIELDS & set(self.data) - set(row.content)):
+            self._error(f"/{name}", "not_for_channel", f"is not a field of {row.channel.label}")
+        if row.one_of and not any(name in self.data for name in row.one_of):
+            self._required(row.one_of[0], f"give {' or '.join(row.one_of)}, or both")
+        return content
+
+    def _field(
+        self,
+        name: str,
+        check: Callable[[Any], Any],
+        *,
+        required: bool = False,
+        nullable: bool = False,
+    ) -> Any:
+        value = self.data.get(name)
+        if value is None and not nullable:
+            if required:
+                self._required(name)
+            elif name in self.data and name in CONTENT_FIELDS:
+                self._error(f"/{name}", "invalid_type", "must not be null")
+            return None
+        try:
+            return check(value)
+        except _MetadataError as error:
+            self._error(f"/metadata{error.pointer}", error.code, error.detail)
+        except (AddressError, ContentError) as error:
+            self._error(f"/{name}", error.code, error.detail)
+        return None
+
+    def _required(self, name: str, detail: str = "is required") -> None:
+        if not any(error.pointer == f"/{name}" for error in self.errors):
+            self._error(f"/{name}", "required", detail)
+
+    def _error(self, pointer: str, code: str, detail: str) -> None:
+        self.errors.append(FieldError(pointer, code, detail))
+
+
+class _MetadataError(ContentError):
+    def __init__(self, pointer: str, code: str, detail: str) -> None:
+        super().__init__(code, detail)
+        self.pointer = pointer
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ContentError("invalid_type", "must be a string")
+    return value
+
+
+def _channel(value: Any) -> Channel:
+    text = _string(value)
+    if text not in Channel.values:
+        raise ContentError("invalid_choice", f"must be one of: {', '.join(Channel.values)}")
+    return Channel(text)
+
+
+def _priority(value: Any) -> Priority:
+    text = _string(value)
+    if text not in Priority.labels:
+        raise ContentError("invalid_choice", f"must be one of: {', '.join(Priority.labels)}")
+    return Priority.from_label(text)
+
+
+def _to(row: ChannelRow | None) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        text = _string(value)
+        return row.parse_to(text) if row else text
+
+    return check
+
+
+def _time(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return _aware(value)
+    if not RFC3339.fullmatch(_string(value)):
+        raise ContentError("invalid_time", "write RFC 3339 with an offset: 2030-01-31T08:00:00Z")
+    try:
+        return _aware(datetime.fromisoformat(value.upper()))
+    except ContentError:
+        raise
+    except ValueError as error:
+        raise _no_such_time() from error
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise ContentError("naive_time", "give an offset from UTC: 2030-01-31T08:00:00+01:00")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise _no_such_time() from error
+
+
+def _no_such_time() -> ContentError:
+    return ContentError("invalid_time", "there is no such time")
+
+
+def _key(value: Any) -> str:
+    try:
+        return parse_key(_string(value))
+    except ContentError:
+        raise
+    except ValueError as error:
+        raise ContentError("invalid_key", str(error)) from error
+
+
+def _metadata(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ContentError("invalid_type", "must be an object of strings")
+    if len(value) > METADATA_MAX:
+        raise ContentError("too_many", f"at most {METADATA_MAX} entries")
+    for key, text in value.items():
+        pointer = f"/{_escape(str(key))}"
+        if not isinstance(text, str):
+            raise _MetadataError(pointer, "invalid_type", "must be a string")
+        if not 1 <= len(str(key)) <= METADATA_KEY_MAX or len(text) > METADATA_VALUE_MAX:
+            raise _MetadataError(
+                pointer,
+                "too_long",
+                f"keys of 1 to {METADATA_KEY_MAX} and values of up to {METADATA_VALUE_MAX:,} "
+                "characters",
+            )
+    return dict(value)
+
+
+def _unstorable(value: Any, depth: int) -> tuple[str, str] | None:
+    """Why `value` cannot be kept: what PostgreSQL's jsonb, SQLite or JSON itself refuses."""
+    if depth < 0:
+        return "too_deep", f"is nested deeper than {DEPTH_MAX} levels"
+    match value:
+        case str():
+            if SURROGATE_OR_NUL.search(value):
+                return "invalid_character", "holds a NUL or half of a surrogate pair"
+        case None | bool() | datetime():
+            pass
+        case int() | float():
+            if not math.isfinite(value) if isinstance(value, float) else abs(value) > NUMBER_MAX:
+                return "invalid_number", "holds a number out of range"
+        case Mapping():
+            return _first(_unstorable(v, depth - 1) for pair in value.items() for v in pair)
+        case list() | tuple():
+            return _first(_unstorable(v, depth - 1) for v in value)
+        case _:
+            return "invalid_type", "holds something that is no JSON"
+    return None
+
+
+def _first(problems: Any) -> tuple[str, str] | None:
+    return next((problem for problem in problems if problem), None)
+
+
+def _escape(name: str) -> str:
+    """A key as a part of a JSON pointer (RFC 6901), cut and made printable."""
+    safe = name.encode("ascii", "backslashreplace").decode("ascii")[:64]
+    return safe.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,36 @@
+"""Short ways to rows in a condition that a test needs."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db.models.functions import Now
+
+from notifications import notify
+from notifications.enums import Channel
+from notifications.models import Notification, Tenant
+from notifications.pipeline.deliver import Report, deliver
+
+
+def tenant(name: str = "") -> Tenant:
+    return Tenant.objects.get_or_create(name=name or f"t-{uuid4().hex[:8]}")[0]
+
+
+def sms(simulate: str = "deliver", **fields: Any) -> Notification:
+    """An accepted text message for the simulated provider."""
+    fields = {"to": "+14155550123", "body": "Hello", "metadata": {"simulate": simulate}} | fields
+    return notify("sms", **fields)
+
+
+def attempt(*notifications: Notification) -> Report:
+    """Make everything due and let one task deliver it."""
+    ids = [notification.pk for notification in notifications]
+    make_due(ids)
+    return deliver(Channel(notifications[0].channel), ids)
+
+
+def make_due(ids: list[UUID]) -> None:
+    Notification.objects.filter(pk__in=ids).update(due_at=Now())
+
+
+def fresh(notification: Notification) -> Notification:
+    return Notification.objects.select_related("tenant").get(pk=notification.pk)

@@ -1,0 +1,222 @@
+"""One task's worth: claim, gates, mark, send, settle."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from notifications.enums import Channel, State, Status, WaitReason
+from notifications.messages import Outcome
+from notifications.models import Attempt, Notification, Pause, RateLimit
+from notifications.pipeline import policy
+from notifications.pipeline.deliver import deliver
+from notifications.pipeline.settle import Ended, settle
+
+from .factories import attempt, fresh, sms, tenant
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _fresh_policy() -> Any:
+    policy.forget()
+    yield
+    policy.forget()
+
+
+@pytest.mark.parametrize(
+    ("simulate", "statuses"),
+    [
+        ("accept", [Status.SENT]),
+        ("deliver", [Status.DELIVERED]),
+        ("bounce", [Status.UNDELIVERED]),
+        ("reject", [Status.FAILED]),
+        ("timeout", [Status.UNKNOWN]),
+        ("drop", [Status.UNKNOWN]),
+        ("slow:5", [Status.DELIVERED]),
+        ("transient,transient,deliver", [Status.RETRYING, Status.RETRYING, Status.DELIVERED]),
+        ("throttle:2,deliver", [Status.RETRYING, Status.DELIVERED]),
+    ],
+)
+def test_each_behaviour_ends_in_its_status(simulate: str, statuses: list[Status]) -> None:
+    row = sms(simulate)
+    for status in statuses:
+        attempt(row)
+        assert fresh(row).status == status
+    assert fresh(row).attempt_count == len(statuses)
+
+
+def test_attempts_are_written_down() -> None:
+    row = sms("transient,deliver")
+    attempt(row)
+    attempt(row)
+    first, second = Attempt.objects.filter(notification=row)
+    assert (first.number, first.outcome, first.provider) == (1, "transient", "simulated")
+    assert (second.number, second.outcome) == (2, "accepted")
+    assert first.started_at <= first.finished_at <= second.finished_at
+
+
+def test_the_row_says_when_it_goes_again() -> None:
+    row = sms("transient")
+    report = attempt(row)
+    row = fresh(row)
+    assert row.due_at > timezone.now() + timezone.timedelta(seconds=0.5)
+    assert row.publish_at > row.due_at
+    assert list(report.again) == [row.pk]
+
+
+def test_attempts_come_to_an_end(settings: Any) -> None:
+    settings.NOTIFICATIONS = {"CHANNELS": {"sms": {"RETRY": {"MAX_ATTEMPTS": 3}}}}
+    row = sms("transient")
+    for _ in range(5):
+        attempt(row)
+    row = fresh(row)
+    assert (row.status, row.attempt_count, row.error_code) == (Status.FAILED, 3, "unavailable")
+    assert row.settled_at is not None
+
+
+def test_being_throttled_spends_no_attempt(settings: Any) -> None:
+    settings.NOTIFICATIONS = {"CHANNELS": {"sms": {"RETRY": {"MAX_ATTEMPTS": 1}}}}
+    row = sms("throttle:1,throttle:1,deliver")
+    for _ in range(3):
+        attempt(row)
+    assert fresh(row).status == Status.DELIVERED
+
+
+def test_unknown_is_sent_again_where_the_channel_says_so(settings: Any) -> None:
+    settings.NOTIFICATIONS = {"CHANNELS": {"sms": {"ON_UNKNOWN": "retry"}}}
+    row = sms("timeout,deliver")
+    attempt(row)
+    assert (fresh(row).status, fresh(row).duplicate_risk) == (Status.RETRYING, True)
+    attempt(row)
+    assert fresh(row).status == Status.DELIVERED
+
+
+def test_unknown_is_sent_again_without_risk_where_the_provider_honours_keys(settings: Any) -> None:
+    settings.NOTIFICATIONS = {
+        "PROVIDERS": {
+            "simulated": {
+                "BACKEND": "notifications.providers.simulated.SimulatedProvider",
+                "OPTIONS": {"HONOURS_KEY": True},
+            }
+        }
+    }
+    row = sms("timeout,deliver")
+    attempt(row)
+    attempt(row)
+    assert (fresh(row).status, fresh(row).duplicate_risk) == (Status.DELIVERED, False)
+
+
+def test_a_repeated_message_is_a_no_op() -> None:
+    row = sms()
+    assert attempt(row).settled == 1
+    assert [deliver(Channel.SMS, [row.pk]).claimed for _ in range(5)] == [0] * 5
+    assert deliver(Channel.SMS, [uuid4()]).claimed == 0
+    assert Attempt.objects.count() == 1
+
+
+def test_a_message_that_comes_early_sends_nothing() -> None:
+    row = sms(send_at=timezone.now() + timezone.timedelta(hours=1))
+    assert deliver(Channel.SMS, [row.pk]).claimed == 0
+    assert fresh(row).status == Status.SCHEDULED
+
+
+def test_a_stopping_worker_gives_back_what_it_has_not_sent() -> None:
+    rows = [sms() for _ in range(25)]
+    asked: list[int] = []
+
+    def stopping() -> bool:
+        asked.append(1)
+        return len(asked) > 1
+
+    report = deliver(Channel.SMS, [row.pk for row in rows], stopping)
+    assert (report.claimed, report.settled, report.released) == (25, 10, 15)
+    back = Notification.objects.filter(state=State.QUEUED, publish_at__lte=Now())
+    assert (back.count(), Attempt.objects.count()) == (15, 10)
+
+
+@pytest.mark.parametrize(
+    ("scope", "subject"), [("channel", "sms"), ("provider", "simulated"), ("tenant", "default")]
+)
+def test_a_pause_keeps_its_rows_and_spends_no_attempt(scope: str, subject: str) -> None:
+    row = sms()
+    Pause.objects.create(scope=scope, subject=subject)
+    assert attempt(row).put_off == 1
+    row = fresh(row)
+    assert (row.status, row.attempt_count) == (Status.QUEUED, 0)
+    assert (row.wait_reason, row.wait_scope) == (WaitReason.PAUSED, f"{scope}:{subject}")
+    Pause.objects.all().delete()
+    policy.forget()
+    attempt(row)
+    assert fresh(row).status == Status.DELIVERED
+
+
+def test_a_disabled_tenant_sends_nothing() -> None:
+    row = sms(tenant=tenant("shop"))
+    row.tenant.is_active = False
+    row.tenant.save()
+    policy.forget()
+    assert attempt(row).put_off == 1
+
+
+def test_a_limit_lets_go_what_it_allows_and_puts_off_the_rest() -> None:
+    RateLimit.objects.create(scope="tenant", subject="shop", rates="5/s")
+    shop, other = tenant("shop"), tenant("other")
+    rows = [sms(tenant=shop) for _ in range(8)] + [sms(tenant=other) for _ in range(3)]
+    report = attempt(*rows)
+    assert (report.settled, report.put_off) == (8, 3)
+    late = list(Notification.objects.filter(state=State.QUEUED).order_by("due_at"))
+    assert all(row.tenant == shop and row.attempt_count == 0 for row in late)
+    assert all(row.wait_reason == WaitReason.RATE_LIMIT for row in late)
+    assert late[0].wait_scope.startswith("tenant:shop")
+    gaps = [(b.due_at - a.due_at).total_seconds() for a, b in zip(late, late[1:], strict=False)]
+    assert gaps == pytest.approx([0.2, 0.2], abs=0.01)
+
+
+def test_what_expires_in_the_hands_of_a_worker_is_not_sent() -> None:
+    row = sms()
+    Notification.objects.filter(pk=row.pk).update(
+        expires_at=Now() + timezone.timedelta(milliseconds=1)
+    )
+    attempt(row)
+    assert Attempt.objects.count() == 0
+    assert fresh(row).state in (State.EXPIRED, State.QUEUED)
+
+
+def test_a_late_writer_with_a_strangers_lease_is_fenced() -> None:
+    row = sms()
+    Notification.objects.filter(pk=row.pk).update(
+        state=State.DISPATCHING, attempt_count=1, lease_token=uuid4(), lease_until=Now()
+    )
+    late = fresh(row)
+    assert settle(uuid4(), "simulated", [Ended(late, Outcome.accepted("x"))]) == {}
+    assert (fresh(row).state, Attempt.objects.count()) == (State.DISPATCHING, 0)
+
+
+def test_the_truth_is_taken_however_late_it_comes() -> None:
+    row, token = sms(), uuid4()
+    Notification.objects.filter(pk=row.pk).update(
+        state=State.DISPATCHING, attempt_count=1, lease_token=token, lease_until=Now()
+    )
+    late = fresh(row)
+    settle(token, "simulated", [Ended(late, Outcome.ambiguous("worker_lost"))])
+    assert fresh(row).status == Status.UNKNOWN
+    settle(token, "simulated", [Ended(late, Outcome.accepted("x"))])
+    assert fresh(row).status == Status.SENT
+    assert Attempt.objects.get().outcome == "accepted"
+
+
+def test_a_cancel_wish_in_flight_ends_the_trying() -> None:
+    row, token = sms(), uuid4()
+    Notification.objects.filter(pk=row.pk).update(
+        state=State.DISPATCHING,
+        attempt_count=1,
+        lease_token=token,
+        lease_until=Now(),
+        cancel_requested=True,
+    )
+    settle(token, "simulated", [Ended(fresh(row), Outcome.transient("x"))])
+    assert fresh(row).status == Status.CANCELLED
+    assert fresh(row).settled_at is not None

@@ -1,0 +1,97 @@
+"""The relay: gathered, off the caller's thread, and no loss when it fails."""
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import pytest
+
+from notifications.enums import Channel, Priority
+from notifications.exceptions import BrokerUnavailable
+from notifications.pipeline import relay
+from notifications.pipeline.relay import Relay
+
+LANE = (Channel.SMS, Priority.NORMAL)
+Message = tuple[Channel, Priority, list[UUID]]
+
+
+@pytest.fixture
+def messages(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    published: list[Message] = []
+
+    def publish(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
+        published.append((channel, priority, list(ids)))
+
+    monkeypatch.setattr(relay, "publish", publish)
+    return published
+
+
+def test_what_comes_within_milliseconds_goes_in_one_message(messages: list[Message]) -> None:
+    taker, ids = Relay(), [uuid4() for _ in range(20)]
+    for id in ids:
+        taker.offer(LANE, [id])
+    assert taker.flush(2)
+    assert [id for _, _, found in messages for id in found] == ids
+    assert len(messages) < len(ids)
+
+
+def test_each_lane_has_messages_of_its_own_and_the_urgent_go_first(messages: list[Message]) -> None:
+    taker = Relay()
+    for priority in (Priority.BULK, Priority.URGENT):
+        taker.offer((Channel.SMS, priority), [uuid4()])
+    assert taker.flush(2)
+    assert [priority for _, priority, _ in messages] == [Priority.URGENT, Priority.BULK]
+
+
+def test_a_message_holds_no_more_than_a_batch(messages: list[Message]) -> None:
+    taker = Relay()
+    taker.offer(LANE, [uuid4() for _ in range(250)])
+    assert taker.flush(2)
+    assert [len(ids) for _, _, ids in messages] == [100, 100, 50]
+
+
+def test_the_caller_never_waits_for_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(relay, "publish", lambda *_: release.wait(10))
+    taker = Relay()
+    started = time.monotonic()
+    for _ in range(1000):
+        taker.offer(LANE, [uuid4()])
+    assert time.monotonic() - started < 1
+    assert not taker.flush(0.05)
+    release.set()
+    assert taker.flush(5)
+
+
+def test_a_broker_that_is_away_is_left_in_peace_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, messages: list[Message]
+) -> None:
+    def publish(*_: object) -> None:
+        raise BrokerUnavailable("ConnectionRefusedError")
+
+    working = relay.publish
+    monkeypatch.setattr(relay, "publish", publish)
+    monkeypatch.setattr(relay, "REST_SECONDS", 0.2)
+    taker = Relay()
+    taker.offer(LANE, [uuid4()])
+    assert taker.flush(2)
+    monkeypatch.setattr(relay, "publish", working)
+    taker.offer(LANE, [uuid4()])
+    assert (taker.flush(1), messages) == (True, [])
+    time.sleep(0.25)
+    taker.offer(LANE, [uuid4()])
+    assert taker.flush(2)
+    assert len(messages) == 1
+
+
+def test_a_forked_child_has_a_relay_of_its_own(messages: list[Message]) -> None:
+    relay.offer(*LANE, [uuid4()])
+    assert relay.flush(2)
+    child = os.fork()
+    if child == 0:
+        before = len(messages)
+        relay.offer(*LANE, [uuid4()])
+        os._exit(0 if relay.flush(2) and len(messages) == before + 1 else 1)
+    assert os.waitpid(child, 0)[1] == 0

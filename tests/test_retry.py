@@ -1,0 +1,77 @@
+"""The decision after an attempt, as values."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifications.conf import Retry
+from notifications.enums import AttemptOutcome, OnUnknown
+from notifications.lifecycle import Move
+from notifications.messages import Outcome
+from notifications.retry import RETRY_AFTER_MAX_SECONDS, Decision, History, backoff, decide
+
+PARK, RETRY = OnUnknown.PARK, OnUnknown.RETRY
+POLICY = Retry(max_attempts=3, backoff=2, backoff_max=600, jitter=False)
+
+
+def decided(
+    outcome: Outcome,
+    spent: int = 1,
+    ambiguous: bool = False,
+    on_unknown: OnUnknown = PARK,
+    honours_key: bool = False,
+) -> Decision:
+    return decide(outcome, History(spent, ambiguous), POLICY, on_unknown, honours_key)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "given", "move"),
+    [
+        (Outcome.accepted(), {}, Move.ACCEPT),
+        (Outcome.transient("x"), {}, Move.RETRY),
+        (Outcome.transient("x"), {"spent": 3}, Move.FAIL),
+        (Outcome.transient("x"), {"spent": 3, "ambiguous": True}, Move.PARK),
+        (Outcome.transient("x"), {"spent": 3, "ambiguous": True, "honours_key": True}, Move.FAIL),
+        (Outcome.throttled("x"), {"spent": 3}, Move.RETRY),
+        (Outcome.permanent("x"), {}, Move.FAIL),
+        (Outcome.permanent("x"), {"ambiguous": True}, Move.PARK),
+        (Outcome.ambiguous("x"), {}, Move.PARK),
+        (Outcome.ambiguous("x"), {"on_unknown": RETRY}, Move.RETRY),
+        (Outcome.ambiguous("x"), {"honours_key": True}, Move.RETRY),
+        (Outcome.ambiguous("x"), {"on_unknown": RETRY, "spent": 3}, Move.PARK),
+        (Outcome.abandoned("x"), {"spent": 3}, Move.ABANDON),
+    ],
+)
+def test_each_outcome_leads_where_it_must(
+    outcome: Outcome, given: dict[str, object], move: Move
+) -> None:
+    assert decided(outcome, **given).move is move  # type: ignore[arg-type] - a table of keywords
+
+
+def test_only_throttled_and_abandoned_attempts_are_free() -> None:
+    free = {kind for kind in AttemptOutcome if decided(Outcome(kind)).free}
+    assert free == {AttemptOutcome.THROTTLED, AttemptOutcome.ABANDONED}
+
+
+def test_the_delay_doubles_up_to_its_maximum() -> None:
+    assert [backoff(n, POLICY) for n in (1, 2, 3, 9, 10, 1000)] == [2, 4, 8, 512, 600, 600]
+
+
+@given(st.integers(1, 10_000))
+def test_jitter_keeps_at_least_half_of_the_delay(spent: int) -> None:
+    jittered, whole = backoff(spent, Retry(jitter=True)), backoff(spent, Retry(jitter=False))
+    assert whole / 2 <= jittered <= whole
+
+
+@pytest.mark.parametrize(("wish", "delay"), [(None, 2), (1, 2), (30, 30), (1e9, 3600), (-5, 2)])
+def test_the_providers_wish_is_honoured_within_reason(wish: float | None, delay: float) -> None:
+    decision = decided(Outcome.throttled("x", retry_after=wish))
+    assert decision.delay == delay <= RETRY_AFTER_MAX_SECONDS
+
+
+@given(st.sampled_from(list(AttemptOutcome)), st.integers(1, 5), st.booleans(), st.booleans())
+def test_what_may_have_been_delivered_is_never_called_failed(
+    kind: AttemptOutcome, spent: int, keeps: bool, retries: bool
+) -> None:
+    decision = decided(Outcome(kind), spent, ambiguous=True, on_unknown=RETRY if retries else PARK)
+    assert decision.move is not Move.FAIL
