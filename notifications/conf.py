@@ -282,7 +282,9 @@ def _gates(reader: _Reader) -> GateSettings:
 
 
 def _check_leases(settings: Settings, problems: list[Problem]) -> None:
-    for name, provider in settings.providers.items():
+    used = {name for channel in settings.channels.values() for name in channel.providers}
+    for name in sorted(used & set(settings.providers)):
+        provider = settings.providers[name]
         least = provider.timeout + LEASE_MARGIN_SECONDS
         if settings.lease_seconds <= least:
             problems.append(

@@ -1,0 +1,8 @@
+"""The sample project's settings, with NOTIFICATIONS as the test gives it (TEST_NOTIFICATIONS, JSON)."""
+
+import json
+import os
+
+from project.settings import *  # noqa: F403 - a settings module takes all of another
+
+NOTIFICATIONS = json.loads(os.environ["TEST_NOTIFICATIONS"])

@@ -1,0 +1,89 @@
+"""Real workers on real servers, with a provider that keeps a ledger."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from celery import Celery
+
+from tests.processes import ROOT, Process, Processes, wait_until
+from tests.racing import ledger
+
+OPEN = ("scheduled", "queued", "leased", "dispatching", "retry_wait")
+
+
+class Stack:
+    """One database, one broker, workers that come and go; `ledger` is the provider's own record."""
+
+    def __init__(
+        self,
+        processes: Processes,
+        env: dict[str, str],
+        directory: Path,
+        options: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.processes = processes
+        self.ledger = directory / "ledger"
+        self.ledger.touch()
+        notifications = {
+            "CHANNELS": {name: {"PROVIDERS": ["ledger"]} for name in ("email", "sms", "webhook")},
+            "PROVIDERS": {
+                "ledger": {
+                    "BACKEND": "tests.racing.ledger.LedgerProvider",
+                    "OPTIONS": {"PATH": str(self.ledger), **(options or {})},
+                    "TIMEOUT": 2,
+                }
+            },
+            "LEASE_SECONDS": 6,
+            "HINT_SECONDS": 10,
+            **settings,
+        }
+        self.env = env | {
+            "DJANGO_SETTINGS_MODULE": "tests.racing.settings",
+            "TEST_NOTIFICATIONS": json.dumps(notifications),
+        }
+        self.url = env["DATABASE_URL"]
+
+    def accept(self, count: int) -> list[str]:
+        command = [sys.executable, "-m", "tests.racing.accept", str(count)]
+        done = subprocess.run(
+            command, env=self.env, cwd=ROOT, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    def worker(self, *, wait: bool = True) -> Process:
+        return self.processes.worker(self.env, "--concurrency", "2", wait=wait)
+
+    def states(self) -> Counter[str]:
+        rows = self.query("SELECT state, count(*) FROM notifications_notification GROUP BY state")
+        return Counter(dict(rows))
+
+    def waiting(self) -> int:
+        states = self.states()
+        return sum(states[state] for state in OPEN)
+
+    def wait_until_done(self, timeout: float) -> None:
+        wait_until(lambda: self.waiting() == 0, timeout, f"all settled: {self.states()}", every=0.5)
+
+    def hits(self) -> Counter[str]:
+        return ledger.hits(self.ledger)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def publish(self, ids: Sequence[str], times: int = 1) -> None:
+        """Put hints on the broker by hand."""
+        app = Celery(broker=self.env["CELERY_BROKER_URL"])
+        queue = "notifications.sms.normal"
+        for _ in range(times):
+            for start in range(0, len(ids), 100):
+                chunk = list(ids[start : start + 100])
+                app.send_task("notifications.deliver_sms", args=(chunk,), queue=queue)
