@@ -4,8 +4,11 @@ import os
 
 from celery import Celery
 
+from notifications import worker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 app = Celery("project")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+worker.setup(app)

@@ -1,12 +1,18 @@
 """Settings from the environment; with nothing set it is the embedded default.
 
-Set `DATABASE_URL`, `CELERY_BROKER_URL` and `REDIS_URL` for the production shape.
+Set `DATABASE_URL`, `CELERY_BROKER_URL` and `REDIS_URL` for the production shape. Once
+`ALLOWED_HOSTS` names more than this host, `SECRET_KEY` must be set, and `HTTPS` is on unless it is
+turned off: cookies travel over TLS only, HSTS is sent, and pages for browsers redirect. A proxy in
+front must set `X-Forwarded-Proto` itself.
 """
 
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
+import django
+from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -15,9 +21,47 @@ VAR_DIR.mkdir(exist_ok=True)
 
 env = Env()
 
+# Read by prometheus_client when it is first imported: from then on the counters of all processes
+# of this host are added up, whichever of them is scraped.
+os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(VAR_DIR / "metrics"))
+Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)
+
+
+def _secret_key() -> str:
+    """The key from the environment; while only this host is served, one made once and kept."""
+    if key := env.str("SECRET_KEY", ""):
+        return key
+    if PUBLIC:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set, and ALLOWED_HOSTS says that this is no trial. Set it, the same "
+            "for every process, for instance to the output of: "
+            'python -c "import secrets; print(secrets.token_urlsafe(50))"'
+        )
+    return _kept_secret_key(VAR_DIR / "secret_key")
+
+
+def _kept_secret_key(path: Path) -> str:
+    if not path.exists():
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(50))
+        try:
+            # A link, unlike a rename, leaves the key alone that another process made meanwhile.
+            path.hardlink_to(draft)
+        except FileExistsError:
+            pass  # read below
+        finally:
+            draft.unlink()
+    return path.read_text()
+
+
 DEBUG = env.bool("DEBUG", False)
-SECRET_KEY = env.str("SECRET_KEY", "insecure-for-trying-out-only-set-SECRET_KEY-in-production")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", LOOPBACK)
+PUBLIC = not DEBUG and not set(ALLOWED_HOSTS) <= set(LOOPBACK)
+SECRET_KEY = _secret_key()
+PORT = env.int("PORT", 8000)
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -27,8 +71,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
-    "drf_spectacular",
-    "drf_spectacular_sidecar",
+    "drf_spectacular_sidecar",  # the files of the page at /docs
     "django_celery_results",
     "notifications",
 ]
@@ -60,11 +103,22 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = True  # the admin has its style without a collectstatic
+
+HTTPS = env.bool("HTTPS", PUBLIC)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_SSL_REDIRECT = HTTPS
+# Only browsers are helped by a redirect. A client's POST would come back as a GET, and probes and
+# scrapers come from inside, behind the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^(?!admin/|docs)"]
+SECURE_HSTS_SECONDS = 365 * 86400 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 
 SQLITE: dict[str, Any] = {
     "ENGINE": "django.db.backends.sqlite3",
     "NAME": VAR_DIR / "db.sqlite3",
+    "CONN_MAX_AGE": None,
     "OPTIONS": {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -81,13 +135,71 @@ def _database() -> dict[str, Any]:
         return {**SQLITE, "NAME": database["NAME"]}
     database["CONN_MAX_AGE"] = 600
     database["CONN_HEALTH_CHECKS"] = True
+    # A database that is away must be noticed within the 3 s in which a client gets its 503.
     database["OPTIONS"] = {"connect_timeout": 2, **database.get("OPTIONS", {})}
     return database
 
 
 DATABASES = {"default": _database()}
 
+# All else that the package needs of Celery, `notifications.worker.setup` adds.
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "embedded://localhost")
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_RESULT_EXTENDED = True
+
 NOTIFICATIONS: dict[str, Any] = {}
 
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "memory://")
-CELERY_RESULT_BACKEND = "django-db"
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "notifications@localhost")
+MAIL_TIMEOUT_SECONDS = 8  # below a provider's TIMEOUT, which is 10 unless it is set
+MAILER_OPTIONS = {
+    "django.core.mail.backends.smtp.EmailBackend": {
+        "host": "EMAIL_HOST",
+        "port": "EMAIL_PORT",
+        "username": "EMAIL_HOST_USER",
+        "password": "EMAIL_HOST_PASSWORD",
+        "use_tls": "EMAIL_USE_TLS",
+        "use_ssl": "EMAIL_USE_SSL",
+        "timeout": "EMAIL_TIMEOUT",
+    },
+    "django.core.mail.backends.filebased.EmailBackend": {"file_path": "EMAIL_FILE_PATH"},
+}
+
+
+def _mail_settings() -> dict[str, Any]:
+    """What EMAIL_URL says, as MAILERS where Django knows them (6.1), as EMAIL_* below."""
+    mail: dict[str, Any] = dict(env.dj_email_url("EMAIL_URL"))
+    if "EMAIL_BACKEND" not in mail:
+        raise ImproperlyConfigured(
+            "EMAIL_URL has no scheme that is known. Write smtp://HOST:25, "
+            "submission://USER:PASSWORD@HOST:587, console: or file:DIRECTORY."
+        )
+    mail["EMAIL_TIMEOUT"] = mail["EMAIL_TIMEOUT"] or MAIL_TIMEOUT_SECONDS
+    if django.VERSION < (6, 1):
+        return mail
+    names = MAILER_OPTIONS.get(mail["EMAIL_BACKEND"], {})
+    options = {option: mail[name] for option, name in names.items()}
+    return {"MAILERS": {"default": {"BACKEND": mail["EMAIL_BACKEND"], "OPTIONS": options}}}
+
+
+if env.str("EMAIL_URL", ""):
+    globals().update(_mail_settings())
+    NOTIFICATIONS["CHANNELS"] = {"email": {"PROVIDERS": ["smtp"]}}
+    NOTIFICATIONS["PROVIDERS"] = {
+        "smtp": {"BACKEND": "notifications.providers.django_email.DjangoEmailProvider"}
+    }
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "format": "{asctime} {levelname:<7} {name}: {message}",
+            "datefmt": "%Y-%m-%d %H:%M:%S",
+            "style": "{",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    # Django's own handlers would write the same lines a second time, in another shape.
+    "loggers": {"django": {"handlers": [], "level": "INFO"}},
+}

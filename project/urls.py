@@ -7,3 +7,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("notifications.urls")),
 ]
+
+handler400 = "notifications.api.handlers.bad_request"
+handler403 = "notifications.api.handlers.permission_denied"
+handler404 = "notifications.api.handlers.not_found"
+handler500 = "notifications.api.handlers.server_error"

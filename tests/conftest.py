@@ -1,0 +1,184 @@
+"""The harness: real servers, a database per run, the product's processes.
+
+TEST_DB=sqlite (the default) runs everything but the tests marked `postgres`; TEST_DB=postgres runs
+those, and again what touches Django's database. Each server has a URL fixture (`redis_url`), which
+TEST_REDIS_URL and the like override, and a handle that faults can be put on (`redis_server`).
+"""
+
+import os
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from django.test import SimpleTestCase, TransactionTestCase
+
+from tests.processes import ROOT, Processes
+from tests.servers import running
+from tests.servers.postgres import Postgres, new_database
+from tests.servers.rabbitmq import RabbitMQ, is_installed
+from tests.servers.redis import Redis
+
+ON_POSTGRES = os.environ.get("TEST_DB", "sqlite") == "postgres"
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not ON_POSTGRES:
+        reason = "needs PostgreSQL: the run with TEST_DB=postgres has it"
+        for item in items:
+            if item.get_closest_marker("postgres"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+        return
+    config.hook.pytest_deselected(items=[i for i in items if not _differs_by_database(i)])
+    items[:] = [item for item in items if _differs_by_database(item)]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    # A part of the suite in which nothing differs by database is no failure of the second run.
+    if ON_POSTGRES and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK
+
+
+def _differs_by_database(item: pytest.Item) -> bool:
+    if item.get_closest_marker("postgres") or item.get_closest_marker("django_db"):
+        return True
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return bool(fixtures & DATABASE_FIXTURES) or _is_django_case(item)
+
+
+def _is_django_case(item: pytest.Item) -> bool:
+    case = getattr(item, "cls", None) or SimpleTestCase
+    return issubclass(case, TransactionTestCase)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_are_closed() -> Iterator[None]:
+    yield
+    running.close_all()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
+    """pytest-django asks for this before it makes the test database."""
+    if ON_POSTGRES:
+        request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Postgres:
+    server = running.postgres()
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Redis:
+    server = running.redis()
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> RabbitMQ:
+    if not is_installed():
+        pytest.skip("rabbitmq-server is not on the PATH, and TEST_RABBITMQ_URL is not set")
+    server = running.rabbitmq()
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    """A database on the server in which others may be created."""
+    return _url(request, "TEST_DATABASE_URL", "postgres_server")
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest) -> str:
+    return _url(request, "TEST_REDIS_URL", "redis_server")
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(request: pytest.FixtureRequest) -> str:
+    return _url(request, "TEST_RABBITMQ_URL", "rabbitmq_server")
+
+
+def _url(request: pytest.FixtureRequest, variable: str, server: str) -> str:
+    return os.environ.get(variable) or request.getfixturevalue(server).url
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a database with all tables, for others to be copied from."""
+    with new_database(postgres_url) as url:
+        processes = Processes(tmp_path_factory.mktemp("template"))
+        processes.manage(_environment(url, tmp_path_factory.mktemp("metrics")), "migrate")
+        yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture
+def fresh_postgres_database(postgres_url: str, migrated_template: str) -> Iterator[str]:
+    """The URL of an empty, migrated database that this test and its processes have alone."""
+    with new_database(postgres_url, template=migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def production_env(
+    fresh_postgres_database: str, empty_redis: str, tmp_path: Path
+) -> dict[str, str]:
+    """The environment of the production shape, for subprocesses: PostgreSQL, Redis, no HTTPS."""
+    env = _environment(fresh_postgres_database, tmp_path / "metrics")
+    return env | {"CELERY_BROKER_URL": empty_redis, "REDIS_URL": empty_redis}
+
+
+@pytest.fixture
+def empty_redis(redis_url: str) -> str:
+    """The URL of the Redis server, with nothing in its database."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+    return redis_url
+
+
+@pytest.fixture
+def embedded_env(tmp_path: Path) -> dict[str, str]:
+    """The environment of the embedded mode, on a migrated SQLite database of its own."""
+    env = _environment(f"sqlite:///{tmp_path}/db.sqlite3", tmp_path / "metrics")
+    Processes(tmp_path).manage(env, "migrate")
+    return env
+
+
+def _environment(database_url: str, metrics: Path) -> dict[str, str]:
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": os.environ.get("HOME", str(ROOT)),
+        "PYTHONUNBUFFERED": "1",
+        "DJANGO_SETTINGS_MODULE": "project.settings",
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": "for-tests-only",
+        "HTTPS": "false",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+    }
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Starts the product's processes, and ends them; a failed test shows what they wrote."""
+    started = Processes(tmp_path)
+    yield started
+    started.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    started = getattr(item, "funcargs", {}).get("processes")
+    if report.failed and report.when == "call" and started is not None:
+        report.sections.append(("processes", started.logs()))
+    return report

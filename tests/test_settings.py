@@ -1,0 +1,143 @@
+"""What the environment makes of the settings, each time in a process of its own."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import django
+import pytest
+
+from tests.processes import ROOT
+
+POSTGRES = {
+    "DATABASE_URL": "postgres://user@127.0.0.1:1/none",
+    "SECRET_KEY": "x" * 50,
+    "ALLOWED_HOSTS": "notifications.example.com",
+}
+SHOW = """
+import json, project.settings as s
+print(json.dumps({k: v for k, v in vars(s).items() if k.isupper()}, default=str))
+"""
+
+
+def read(env: dict[str, str]) -> dict[str, Any]:
+    """The settings under `env`; raises with what was written to stderr."""
+    done = run(env, SHOW)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout)
+
+
+def run(env: dict[str, str], code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PATH": os.environ["PATH"], **env},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_with_nothing_set_it_is_sqlite_and_the_embedded_broker() -> None:
+    settings = read({})
+    database = settings["DATABASES"]["default"]
+    assert database["ENGINE"] == "django.db.backends.sqlite3"
+    assert database["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    assert settings["CELERY_BROKER_URL"].startswith("embedded://")
+    assert settings["PORT"] == 8000
+    assert not settings["DEBUG"]
+    assert not settings["SECURE_SSL_REDIRECT"]
+
+
+def test_the_embedded_secret_key_is_made_once_and_kept_to_the_owner() -> None:
+    first, second = read({}), read({})
+    assert first["SECRET_KEY"] == second["SECRET_KEY"]
+    assert len(first["SECRET_KEY"]) >= 50
+    kept = Path(first["VAR_DIR"]) / "secret_key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_serving_others_without_a_secret_key_says_what_to_type() -> None:
+    with pytest.raises(RuntimeError, match=r"SECRET_KEY is not set[\s\S]*python -c"):
+        read({"ALLOWED_HOSTS": "notifications.example.com"})
+
+
+def test_the_production_shape_on_one_host_needs_no_more_than_its_three_urls() -> None:
+    settings = read({"DATABASE_URL": POSTGRES["DATABASE_URL"]})
+    assert len(settings["SECRET_KEY"]) >= 50
+    assert not settings["SECURE_SSL_REDIRECT"]
+
+
+def test_production_keeps_connections_and_checks_them() -> None:
+    database = read(POSTGRES)["DATABASES"]["default"]
+    assert database["CONN_MAX_AGE"] == 600
+    assert database["CONN_HEALTH_CHECKS"]
+    assert database["OPTIONS"]["connect_timeout"] == 2
+
+
+def test_production_sends_cookies_over_https_only_unless_it_is_turned_off() -> None:
+    assert read(POSTGRES)["SESSION_COOKIE_SECURE"]
+    assert not read({**POSTGRES, "HTTPS": "false"})["SESSION_COOKIE_SECURE"]
+
+
+def test_production_redirects_browsers_and_leaves_clients_and_probes_alone() -> None:
+    code = """
+import django; django.setup()
+from django.test import Client
+for path in ("/admin/", "/docs", "/healthz", "/metrics", "/notify"):
+    print(path, Client(SERVER_NAME="localhost").head(path).status_code == 301)
+"""
+    env = {**POSTGRES, "DATABASE_URL": "sqlite://", "DJANGO_SETTINGS_MODULE": "project.settings"}
+    redirected = dict(line.split() for line in run(env, code).stdout.splitlines())
+    assert redirected == {
+        "/admin/": "True",
+        "/docs": "True",
+        "/healthz": "False",
+        "/metrics": "False",
+        "/notify": "False",
+    }
+
+
+def test_an_email_url_takes_email_to_that_server() -> None:
+    settings = read({"EMAIL_URL": "submission://ada:secret@mail.example.com"})
+    assert settings["NOTIFICATIONS"]["CHANNELS"]["email"]["PROVIDERS"] == ["smtp"]
+    if django.VERSION < (6, 1):
+        assert settings["EMAIL_HOST"] == "mail.example.com"
+        assert settings["EMAIL_PORT"] == 587
+        assert settings["EMAIL_TIMEOUT"] == settings["MAIL_TIMEOUT_SECONDS"]
+    else:
+        options = settings["MAILERS"]["default"]["OPTIONS"]
+        assert options["host"] == "mail.example.com"
+        assert options["port"] == 587
+        assert options["timeout"] == settings["MAIL_TIMEOUT_SECONDS"]
+
+
+def test_django_opens_a_mail_connection_to_that_server() -> None:
+    code = """
+import django; django.setup()
+from django.core.mail import get_connection
+c = get_connection(); print(c.host, c.port, c.use_tls, c.username)
+"""
+    env = {"EMAIL_URL": "submission://ada:secret@mail.example.com"}
+    done = run({**env, "DJANGO_SETTINGS_MODULE": "project.settings"}, code)
+    assert done.stdout.split() == ["mail.example.com", "587", "True", "ada"], done.stderr
+
+
+def test_an_email_url_without_a_known_scheme_says_which_there_are() -> None:
+    with pytest.raises(RuntimeError, match="smtp://HOST"):
+        read({"EMAIL_URL": "carrier-pigeon://loft"})
+
+
+def test_celery_keeps_its_database_connection_between_tasks() -> None:
+    done = run({}, "from project.celery import app; print(app.conf.get('CELERY_DB_REUSE_MAX'))")
+    assert done.stdout.strip() == "1000", done.stderr
+
+
+def test_metrics_of_all_processes_share_a_directory() -> None:
+    done = run({}, "import project.settings, os; print(os.environ['PROMETHEUS_MULTIPROC_DIR'])")
+    assert done.stdout.strip() == str(ROOT / "var" / "metrics")
