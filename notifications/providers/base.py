@@ -1,0 +1,125 @@
+"""The contract of a provider: frozen messages in, one outcome each out, and nothing else.
+
+A provider knows no database and no settings but its own options. It never decides whether to
+try again: it says as precisely as it can what happened, above all whether the message may have
+been taken.
+"""
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Generic, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+
+from ..enums import Channel
+from ..messages import Message, Outcome
+
+logger = logging.getLogger(__name__)
+
+P = TypeVar("P")
+
+
+class Provider(ABC):
+    """One configured provider; an instance serves all threads of its process.
+
+    A subclass says what it is able to do, and overrides `send`, or derives from `OneByOne`.
+    """
+
+    channels: ClassVar[frozenset[Channel]]
+    """What it carries."""
+
+    honours_key: bool = False
+    """A repeated send with the same `Message.key` has no second effect."""
+
+    window: int = 10
+    """The most messages it is handed at once: a crash leaves no more than these unknown."""
+
+    reports_delivery: bool = False
+    """Receipts may follow; without them, accepted is the last that is heard."""
+
+    known_options: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+    """Each option with what turns it into a usable value or raises ValueError."""
+
+    def __init__(self, name: str, options: Mapping[str, Any], timeout: float) -> None:
+        """`timeout` is in seconds and bounds one message; raises ImproperlyConfigured."""
+        if problems := self.problems(options):
+            raise ImproperlyConfigured(f'The provider "{name}": {" ".join(problems)}')
+        self.name = name
+        self.timeout = timeout
+        self.options = {key: self.known_options[key](value) for key, value in options.items()}
+
+    @classmethod
+    def problems(cls, options: Mapping[str, Any]) -> list[str]:
+        """What is wrong with `options`, a sentence each; also shown by `manage.py check`."""
+        return [problem for name in options if (problem := cls._problem(name, options[name]))]
+
+    @classmethod
+    def _problem(cls, name: str, value: Any) -> str:
+        known = ", ".join(sorted(cls.known_options)) or "none"
+        if name not in cls.known_options:
+            return f'The option "{name}" is not known; known are: {known}.'
+        try:
+            cls.known_options[name](value)
+        except ValueError as error:
+            return f'The option "{name}" is unusable: {error}.'
+        return ""
+
+    @abstractmethod
+    def send(self, messages: Sequence[Message], deadline: float) -> list[Outcome]:
+        """Send `messages` and return an outcome for each, in their order.
+
+        After `deadline` (of `time.monotonic`) no message is begun; those left are abandoned.
+        Whatever the provider answers is an outcome, never an exception. Codes and details hold
+        nothing of the recipient or the content.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to close
+        """Let go of connections that are kept open; it may be used again afterwards."""
+
+
+class OneByOne(Provider, Generic[P]):
+    """A provider that takes one message at a time, in two steps.
+
+    What fails while a message is rendered is our fault and happened before any byte left, so it
+    is permanent. What fails unforeseen after that may have been sent, so it is ambiguous; to
+    call it transient would send a poisonous message again and again.
+    """
+
+    @abstractmethod
+    def render(self, message: Message) -> P | Outcome:
+        """What `hand_over` takes, or an outcome when it cannot be sent at all; no network."""
+
+    @abstractmethod
+    def hand_over(self, rendered: P) -> Outcome:
+        """Give it to the provider and sort the answer."""
+
+    def send(self, messages: Sequence[Message], deadline: float) -> list[Outcome]:
+        return [self._send_until(deadline, message) for message in messages]
+
+    def _send_until(self, deadline: float, message: Message) -> Outcome:
+        began = time.monotonic()
+        if began >= deadline:
+            return Outcome.abandoned("deadline", "The time of this task was used up before it.")
+        outcome = self._send_one(message)
+        return replace(outcome, seconds=time.monotonic() - began)
+
+    def _send_one(self, message: Message) -> Outcome:
+        try:
+            rendered = self.render(message)
+        except Exception as error:
+            self._report("rendering", error)
+            return Outcome.permanent("render_error", "The message could not be rendered.")
+        if isinstance(rendered, Outcome):
+            return rendered
+        try:
+            return self.hand_over(rendered)
+        except Exception as error:
+            self._report("sending", error)
+            return Outcome.ambiguous("unexpected_error", "An unforeseen error while sending.")
+
+    def _report(self, step: str, error: Exception) -> None:
+        # Without its text and traceback, which may show the recipient or the content.
+        logger.error("provider %s, while %s: %s", self.name, step, type(error).__name__)

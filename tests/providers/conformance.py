@@ -1,0 +1,140 @@
+"""What every provider must do; a provider's test class inherits it.
+
+The class gives a fixture `provider` and says with which messages that provider (or the server
+behind it) comes to each kind of outcome. `None` for one that it cannot come to.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from notifications.enums import AttemptOutcome, Channel
+from notifications.messages import Message, Outcome
+from notifications.providers.base import Provider
+
+CANARY = "canary5f3a"
+"""Stands in everything that must not come back in an outcome or a log."""
+
+CONTENT = {
+    Channel.EMAIL: {"subject": f"{CANARY} subject", "body": f"{CANARY} body"},
+    Channel.SMS: {"body": f"{CANARY} body"},
+    Channel.WEBHOOK: {"event": "a.b", "payload": {"a": f"{CANARY} payload"}},
+}
+
+
+def message(channel: Channel, to: str, **values: Any) -> Message:
+    values = {"content": CONTENT[channel], **values}
+    return Message(key=str(uuid4()), channel=channel, tenant="shop", to=to, **values)
+
+
+def send(provider: Provider, *messages: Message, seconds: float = 60) -> list[Outcome]:
+    return provider.send(messages, time.monotonic() + seconds)
+
+
+class ProviderConformance:
+    def accepted(self) -> Message:
+        raise NotImplementedError
+
+    def transient(self) -> Message:
+        raise NotImplementedError
+
+    def permanent(self) -> Message:
+        raise NotImplementedError
+
+    def ambiguous(self) -> Message:
+        raise NotImplementedError
+
+    def throttled(self) -> Message | None:
+        return None
+
+    def test_it_says_what_it_carries(self, provider: Provider):
+        assert provider.channels
+        assert self.accepted().channel in provider.channels
+        assert provider.window >= 1
+
+    def test_what_is_taken_is_accepted(self, provider: Provider):
+        [outcome] = send(provider, self.accepted())
+        assert (outcome.kind, outcome.code, outcome.detail) == (AttemptOutcome.ACCEPTED, "", "")
+        assert outcome.provider_message_id
+
+    @pytest.mark.parametrize("kind", ["transient", "permanent", "ambiguous", "throttled"])
+    def test_what_is_not_taken_is_sorted_and_explained(self, provider: Provider, kind: str):
+        wanted = getattr(self, kind)()
+        if wanted is None:
+            pytest.skip(f"{provider.name} has no {kind} answer")
+        [outcome] = send(provider, wanted)
+        assert outcome.kind == kind
+        assert outcome.code.replace("_", "").isalnum()
+        assert outcome.detail.endswith(".")
+        assert not outcome.receipts
+
+    def test_one_bad_message_harms_no_other(self, provider: Provider):
+        bad = [self.permanent(), self.transient(), self.ambiguous()]
+        batch = [self.accepted()]
+        for each in bad:
+            batch += [each, self.accepted()]
+        kinds = [outcome.kind for outcome in send(provider, *batch)]
+        expected = ["accepted", "permanent", "accepted", "transient"]
+        assert kinds == [*expected, "accepted", "ambiguous", "accepted"]
+
+    def test_it_answers_in_the_order_of_the_messages(self, provider: Provider):
+        batch = [self.accepted() for _ in range(5)]
+        ids = [outcome.provider_message_id for outcome in send(provider, *batch)]
+        assert [each.key in id for each, id in zip(batch, ids, strict=True)] == [True] * 5
+
+    def test_no_messages_get_no_outcomes(self, provider: Provider):
+        assert send(provider) == []
+
+    def test_after_the_deadline_nothing_is_begun(self, provider: Provider):
+        outcomes = send(provider, self.accepted(), self.permanent(), seconds=-0.001)
+        assert [(o.kind, o.code) for o in outcomes] == [("abandoned", "deadline")] * 2
+
+    def test_it_says_how_long_it_took(self, provider: Provider):
+        began = time.monotonic()
+        [outcome] = send(provider, self.accepted())
+        assert 0 < outcome.seconds <= time.monotonic() - began
+
+    def test_recipient_and_content_appear_nowhere(
+        self, provider: Provider, caplog: pytest.LogCaptureFixture
+    ):
+        kinds = (self.accepted, self.permanent, self.transient, self.ambiguous, self.throttled)
+        batch = [each for kind in kinds if (each := kind())]
+        outcomes = send(provider, *batch)
+        words = [CANARY, *(each.to for each in batch)]
+        logged = [r.getMessage() for r in caplog.records if r.name.startswith("notifications")]
+        said = " ".join([f"{o.code} {o.detail}" for o in outcomes] + logged)
+        assert not [word for word in words if word in said]
+
+    def test_nonsense_is_an_outcome_and_no_exception(self, provider: Provider):
+        nonsense = [
+            replace(self.accepted(), to="", content={}),
+            replace(
+                self.accepted(), to="\ud800\r\n@\x00", content={"body": 7, "payload": object()}
+            ),
+        ]
+        assert len(send(provider, *nonsense)) == 2
+
+    def test_threads_may_share_it(self, provider: Provider):
+        batches = [[self.accepted() for _ in range(4)] for _ in range(6)]
+        with ThreadPoolExecutor(6) as pool:
+            results = list(pool.map(lambda batch: send(provider, *batch), batches))
+        for batch, outcomes in zip(batches, results, strict=True):
+            assert all(
+                each.key in o.provider_message_id for each, o in zip(batch, outcomes, strict=True)
+            )
+
+    def test_it_works_again_after_close(self, provider: Provider):
+        send(provider, self.accepted())
+        provider.close()
+        provider.close()
+        [outcome] = send(provider, self.accepted())
+        assert outcome.kind == AttemptOutcome.ACCEPTED
+
+    def test_unknown_options_are_reported_with_the_known_ones(self, provider: Provider):
+        [problem] = type(provider).problems({"NO_SUCH": 1})
+        assert '"NO_SUCH"' in problem
+        assert all(name in problem for name in provider.known_options)

@@ -1,0 +1,568 @@
+"""E-mail through Django, mostly over a real SMTP server that is told how to behave."""
+
+import email
+import email.policy
+import logging
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import django
+import pytest
+from django.core import mail
+from django.core.exceptions import ImproperlyConfigured
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
+
+from notifications.enums import Channel
+from notifications.messages import Message, Outcome
+from notifications.providers import smtp
+from notifications.providers.django_email import DjangoEmailProvider
+from notifications.providers.registry import forget_providers, get_provider
+
+from .conformance import ProviderConformance, message, send
+from .smtp_server import Arrived, Script, Server, free_port, refuse_everybody
+
+FROM = "Shop <shop@example.com>"
+BACKENDS = "django.core.mail.backends"
+STYLES = ["EMAIL_*", "MAILERS"] if django.VERSION >= (6, 1) else ["EMAIL_*"]
+"""Both of Django's ways to set mail up."""
+
+
+@pytest.fixture(params=STYLES)
+def style(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def configure(settings, style: str):
+    """Sets Django's mail up, in both of its ways: a backend's module with its options."""
+
+    def configure(module: str, **options: Any) -> None:
+        backend = module if "." in module else f"{BACKENDS}.{module}.EmailBackend"
+        if style == "MAILERS":
+            settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
+            return
+        if hasattr(settings, "MAILERS"):
+            del settings.MAILERS
+        names = {"file_path": "FILE_PATH", "username": "HOST_USER", "password": "HOST_PASSWORD"}
+        settings.EMAIL_BACKEND = backend
+        for name, value in options.items():
+            setattr(settings, f"EMAIL_{names.get(name, name.upper())}", value)
+
+    return configure
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def serve(script: Script) -> Iterator[Any]:
+    servers = []
+
+    def serve(**options: Any) -> Server:
+        server = Server(script, **options)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield serve
+    for server in servers:
+        server.stop(no_assert=True)
+
+
+@pytest.fixture
+def server(serve) -> Server:
+    return serve()
+
+
+@pytest.fixture
+def provider(configure, server: Server) -> Iterator[DjangoEmailProvider]:
+    configure("smtp", host="127.0.0.1", port=server.port)
+    provider = make()
+    yield provider
+    provider.close()
+
+
+def make(timeout: float = 5.0, **options: Any) -> DjangoEmailProvider:
+    return DjangoEmailProvider("smtp", {"FROM": FROM, **options}, timeout)
+
+
+def to(local: str, **content: str) -> Message:
+    values = {"content": content} if content else {}
+    return message(Channel.EMAIL, f"{local}@example.org", **values)
+
+
+def brief(outcomes: list[Outcome]) -> list[tuple[str, str]]:
+    return [(outcome.kind.value, outcome.code) for outcome in outcomes]
+
+
+def parsed(arrived: Arrived) -> EmailMessage:
+    return email.message_from_bytes(arrived.data, policy=email.policy.default)
+
+
+class TestOverSMTP(ProviderConformance):
+    def accepted(self) -> Message:
+        return to("ada")
+
+    def transient(self) -> Message:
+        return to("rcpt-450")
+
+    def permanent(self) -> Message:
+        return to("rcpt-550")
+
+    def ambiguous(self) -> Message:
+        return to("drop-dot")
+
+
+class TestThroughMemory(ProviderConformance):
+    """Any other backend only says how many it sent; these raise as real ones would."""
+
+    @pytest.fixture
+    def provider(self, configure) -> DjangoEmailProvider:
+        configure(f"{FailingBackend.__module__}.FailingBackend")
+        return make()
+
+    def accepted(self) -> Message:
+        return to("ada")
+
+    def transient(self) -> Message:
+        return to("unreachable")
+
+    def permanent(self) -> Message:
+        return to("ada", subject="two\nlines", body="x")
+
+    def ambiguous(self) -> Message:
+        return to("lost")
+
+
+class FailingBackend(BaseEmailBackend):
+    def send_messages(self, email_messages: Any) -> int:
+        [recipient] = email_messages[0].to
+        if recipient.startswith("unreachable"):
+            raise ConnectionRefusedError
+        if recipient.startswith("lost"):
+            raise ConnectionResetError(recipient)
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("local", "kind", "code"),
+    [
+        ("rcpt-550", "permanent", "smtp_550"),
+        ("rcpt-450", "transient", "smtp_450"),
+        ("rcpt-421", "transient", "smtp_421"),
+        ("rcpt-530", "transient", "credentials"),
+        ("data-452", "transient", "smtp_452"),
+        ("data-554", "permanent", "smtp_554"),
+        ("dot-451", "transient", "smtp_451"),
+        ("dot-421", "transient", "smtp_421"),
+        ("dot-554", "permanent", "smtp_554"),
+        ("dot-399", "ambiguous", "smtp_reply"),
+        ("drop-rcpt", "transient", "connection_failed"),
+        ("drop-data", "transient", "connection_failed"),
+        ("drop-content", "ambiguous", "connection_lost"),
+        ("drop-dot", "ambiguous", "connection_lost"),
+        ("hang-rcpt", "transient", "timeout"),
+        ("hang-dot", "ambiguous", "timeout"),
+    ],
+)
+def test_replies_and_losses_are_sorted(
+    configure, server: Server, script: Script, local: str, kind: str, code: str
+):
+    configure("smtp", host="127.0.0.1", port=server.port)
+    script.hang_seconds = 1.5
+    provider = make(timeout=0.5 if local.startswith("hang") else 5.0)
+    outcomes = send(provider, to("before"), to(local), to("after"))
+    assert brief(outcomes) == [("accepted", ""), (kind, code), ("accepted", "")]
+    assert "example.org" not in outcomes[1].detail
+    provider.close()
+
+
+def test_a_refused_recipient_costs_no_connection(provider: DjangoEmailProvider, script: Script):
+    send(
+        provider, to("a"), to("rcpt-550"), to("b"), to("data-452"), to("c"), to("dot-451"), to("d")
+    )
+    assert [a.recipients for a in script.arrived] == [[f"{name}@example.org"] for name in "abcd"]
+    assert script.connections == 1
+
+
+def test_one_connection_is_kept_over_many_calls(provider: DjangoEmailProvider, script: Script):
+    for _ in range(5):
+        send(provider, to("ada"), to("bob"))
+    assert (len(script.arrived), script.connections) == (10, 1)
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_opened_anew_before_sending(
+    provider: DjangoEmailProvider, script: Script
+):
+    assert brief(send(provider, to("leave"))) == [("accepted", "")]
+    time.sleep(0.2)
+    assert brief(send(provider, to("ada"))) == [("accepted", "")]
+    assert (len(script.arrived), script.connections) == (2, 2)
+
+
+def test_a_server_that_hangs_up_after_each_message_gets_them_all_once(
+    provider: DjangoEmailProvider, script: Script
+):
+    for _ in range(4):
+        assert brief(send(provider, to("leave"))) == [("accepted", "")]
+        time.sleep(0.05)
+    assert len({parsed(a)["Message-ID"] for a in script.arrived}) == 4
+
+
+def test_a_child_process_leaves_its_parents_connection_alone(
+    configure, settings, server: Server, script: Script
+):
+    configure("smtp", host="127.0.0.1", port=server.port)
+    backend = f"{DjangoEmailProvider.__module__}.DjangoEmailProvider"
+    settings.NOTIFICATIONS = {"PROVIDERS": {"smtp": {"BACKEND": backend}}}
+    assert brief(send(get_provider("smtp"), to("ada"))) == [("accepted", "")]
+    child = os.fork()
+    if child == 0:
+        [outcome] = send(get_provider("smtp"), to("bob"))
+        forget_providers()
+        os._exit(0 if outcome.kind == "accepted" else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert brief(send(get_provider("smtp"), to("eve"))) == [("accepted", "")]
+    forget_providers()
+    assert [a.recipients[0][:3] for a in script.arrived] == ["ada", "bob", "eve"]
+    assert script.connections == 2
+
+
+def test_an_idle_connection_is_asked_for_a_sign_of_life(
+    provider: DjangoEmailProvider, script: Script, monkeypatch: pytest.MonkeyPatch
+):
+    send(provider, to("ada"))
+    assert script.noops == 0
+    monkeypatch.setattr(smtp, "IDLE_SECONDS", 0.05)
+    time.sleep(0.1)
+    assert brief(send(provider, to("ada"))) == [("accepted", "")]
+    assert (script.noops, script.connections) == (1, 1)
+
+
+def test_a_server_that_is_down_is_transient_and_used_again_when_it_is_back(configure, serve):
+    port = free_port()
+    configure("smtp", host="127.0.0.1", port=port)
+    provider = make()
+    assert brief(send(provider, to("ada"))) == [("transient", "connection_refused")]
+    server = Server(Script())
+    server.port = port
+    server.start()
+    try:
+        assert brief(send(provider, to("ada"))) == [("accepted", "")]
+    finally:
+        provider.close()
+        server.stop(no_assert=True)
+
+
+def test_a_server_that_never_greets_is_transient_within_the_timeout(configure):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        configure("smtp", host="127.0.0.1", port=silent.getsockname()[1])
+        began = time.monotonic()
+        assert brief(send(make(timeout=0.5), to("ada"))) == [("transient", "timeout")]
+        assert time.monotonic() - began < 1.5
+
+
+def test_a_host_that_has_no_address_is_transient(configure):
+    configure("smtp", host="nowhere.invalid", port=25)
+    assert brief(send(make(), to("ada"))) == [("transient", "dns")]
+
+
+def test_a_server_that_does_not_speak_tls_is_transient(configure, server: Server):
+    configure("smtp", host="127.0.0.1", port=server.port, use_ssl=True)
+    assert brief(send(make(), to("ada"))) == [("transient", "tls")]
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+@pytest.mark.parametrize("login", [{}, {"username": "shop", "password": "wrong"}])
+def test_refused_credentials_are_our_fault_and_transient(configure, serve, login: dict[str, str]):
+    auth = {"auth_required": True, "auth_require_tls": False, "authenticator": refuse_everybody}
+    server = serve(**auth)
+    configure("smtp", host="127.0.0.1", port=server.port, **login)
+    provider = make()
+    assert brief(send(provider, to("ada"))) == [("transient", "credentials")]
+    provider.close()
+
+
+def test_headers_and_text_arrive_as_they_were_written(
+    provider: DjangoEmailProvider, script: Script
+):
+    body = "Grüße, Ada\n.a line with a dot\n..two\nFrom here\n" + "long " * 400
+    sent = to("ada", subject="Ihre Bestellung № 7 ist da 📦", body=body)
+    [outcome] = send(provider, sent)
+    [arrived] = script.arrived
+    got = parsed(arrived)
+    assert (arrived.sender, arrived.recipients) == ("shop@example.com", ["ada@example.org"])
+    assert got["Subject"] == "Ihre Bestellung № 7 ist da 📦"
+    assert (got["From"], got["To"]) == (FROM, "ada@example.org")
+    assert got["Message-ID"] == f"<{sent.key}@example.com>" == outcome.provider_message_id
+    assert got["X-Notification-ID"] == sent.key
+    assert got["Date"]
+    assert got.get_content_type() == "text/plain"
+    assert got.get_content().splitlines() == body.splitlines()
+    assert not re.search(rb"(?<!\r)\n|\r(?!\n)", arrived.data)
+    assert max(len(line) for line in arrived.data.split(b"\r\n")) <= 998
+
+
+def test_html_arrives_beside_the_text(provider: DjangoEmailProvider, script: Script):
+    send(provider, to("ada", subject="s", body="Zwölf", html="<p>Zwölf</p>"))
+    got = parsed(script.arrived[0])
+    assert got.get_content_type() == "multipart/alternative"
+    plain, html = got.iter_parts()
+    assert (plain.get_content_type(), plain.get_content().strip()) == ("text/plain", "Zwölf")
+    assert (html.get_content_type(), html.get_content().strip()) == ("text/html", "<p>Zwölf</p>")
+
+
+def test_html_alone_is_the_message(provider: DjangoEmailProvider, script: Script):
+    send(provider, to("ada", subject="s", html="<p>Hi</p>"))
+    got = parsed(script.arrived[0])
+    assert (got.get_content_type(), got.get_content().strip()) == ("text/html", "<p>Hi</p>")
+
+
+def test_a_repeated_send_is_recognised_by_its_message_id(
+    provider: DjangoEmailProvider, script: Script
+):
+    again = to("ada")
+    send(provider, again, again)
+    first, second = (parsed(a)["Message-ID"] for a in script.arrived)
+    assert first == second
+
+
+def test_size_and_eight_bits_are_announced_where_the_server_knows_them(
+    provider: DjangoEmailProvider, script: Script
+):
+    send(provider, to("ada", subject="s", body="ü"))
+    options = {option.split("=")[0].upper() for option in script.arrived[0].mail_options}
+    assert "SIZE" in options
+    assert ("BODY" in options) == (not script.arrived[0].data.isascii())
+
+
+def test_a_message_over_the_servers_size_is_permanent(configure, serve):
+    server = serve(data_size_limit=1000)
+    configure("smtp", host="127.0.0.1", port=server.port)
+    provider = make()
+    outcomes = send(provider, to("ada", subject="s", body="x\n" * 2000), to("ada"))
+    assert brief(outcomes) == [("permanent", "smtp_552"), ("accepted", "")]
+    provider.close()
+
+
+def test_a_domain_beyond_ascii_is_written_in_its_ascii_form(
+    provider: DjangoEmailProvider, script: Script
+):
+    send(provider, message(Channel.EMAIL, "ada@bücher.example"))
+    assert script.arrived[0].recipients == ["ada@xn--bcher-kva.example"]
+    assert parsed(script.arrived[0])["To"] == "ada@xn--bcher-kva.example"
+
+
+def test_a_name_beyond_ascii_needs_a_server_that_takes_it(provider: DjangoEmailProvider):
+    outcomes = send(provider, to("ädä"), to("ada"))
+    assert brief(outcomes) == [("permanent", "smtputf8_unsupported"), ("accepted", "")]
+
+
+def test_a_name_beyond_ascii_is_sent_in_utf8(configure, serve, script: Script):
+    server = serve(enable_SMTPUTF8=True)
+    configure("smtp", host="127.0.0.1", port=server.port)
+    provider = make()
+    outcomes = send(provider, to("ädä", subject="s", body="b"), to("ada"))
+    assert brief(outcomes) == [("accepted", "")] * 2
+    assert script.arrived[0].recipients == ["ädä@example.org"]
+    assert "To: ädä@example.org\r\n".encode() in script.arrived[0].data
+    assert "SMTPUTF8" in [option.upper() for option in script.arrived[0].mail_options]
+    provider.close()
+
+
+@pytest.mark.parametrize(
+    ("recipient", "content"),
+    [
+        ("ada@example.org", {"subject": "a\r\nBcc: eve@example.com", "body": "b"}),
+        ("ada@example.org", {"subject": "s", "body": "\ud800"}),
+        ("ada@example.org\nBcc: eve@example.com", {"subject": "s", "body": "b"}),
+        ("ada@example.org, eve@example.com", {"subject": "s", "body": "b"}),
+        ("ada@example.org>\r\nRCPT TO:<eve@example.com", {"subject": "s", "body": "b"}),
+        ("ada", {"subject": "s", "body": "b"}),
+        ("ada@" + "ü" * 80 + ".example", {"subject": "s", "body": "b"}),
+    ],
+)
+def test_what_no_email_can_be_made_of_is_permanent_and_never_sent(
+    provider: DjangoEmailProvider, script: Script, recipient: str, content: dict[str, str]
+):
+    outcomes = send(provider, message(Channel.EMAIL, recipient, content=content), to("bob"))
+    assert brief(outcomes) == [("permanent", "invalid_message"), ("accepted", "")]
+    assert [a.recipients for a in script.arrived] == [["bob@example.org"]]
+
+
+def test_the_deadline_leaves_the_rest_of_a_batch_unsent(
+    provider: DjangoEmailProvider, script: Script
+):
+    script.hang_seconds = 0.3
+    outcomes = send(provider, to("ada"), to("hang-dot"), to("bob"), seconds=0.2)
+    assert [o.kind for o in outcomes] == ["accepted", "accepted", "abandoned"]
+    assert [a.recipients[0] for a in script.arrived] == ["ada@example.org", "hang-dot@example.org"]
+
+
+def test_a_message_never_takes_much_longer_than_the_timeout(configure, server: Server):
+    configure("smtp", host="127.0.0.1", port=server.port)
+    provider = make(timeout=0.5)
+    began = time.monotonic()
+    send(provider, to("hang-rcpt"))
+    assert time.monotonic() - began < 1
+    provider.close()
+
+
+def test_an_unforeseen_error_of_a_backend_is_logged_without_the_recipient(
+    configure, caplog: pytest.LogCaptureFixture
+):
+    configure(f"{FailingBackend.__module__}.FailingBackend")
+    with caplog.at_level(logging.DEBUG):
+        [outcome] = send(make(), to("lost"))
+    assert (outcome.kind, outcome.code) == ("ambiguous", "unexpected_error")
+    assert "ConnectionResetError" in caplog.text
+    assert "lost@" not in caplog.text
+
+
+def test_a_backend_that_does_not_confirm_is_ambiguous(configure):
+    configure(f"{SilentBackend.__module__}.SilentBackend")
+    assert brief(send(make(), to("ada"))) == [("ambiguous", "not_confirmed")]
+
+
+class SilentBackend(BaseEmailBackend):
+    def send_messages(self, email_messages: Any) -> int:
+        return 0
+
+
+def test_a_backend_that_sends_smtp_in_its_own_way_is_left_to_it(
+    configure, server: Server, script: Script
+):
+    configure(f"{OwnWayBackend.__module__}.OwnWayBackend", host="127.0.0.1", port=server.port)
+    assert brief(send(make(), to("ada"))) == [("accepted", "")]
+    assert script.arrived == []
+
+
+class OwnWayBackend(SMTPBackend):
+    def _send(self, email_message: Any) -> bool:
+        return True
+
+
+def test_files(configure, tmp_path: Path):
+    configure("filebased", file_path=str(tmp_path))
+    provider = make()
+    assert brief(send(provider, to("ada"), to("bob"))) == [("accepted", "")] * 2
+    provider.close()
+    [file] = tmp_path.iterdir()
+    assert file.read_bytes().count(b"X-Notification-ID: ") == 2
+
+
+def test_a_directory_that_went_away_is_transient(configure, tmp_path: Path):
+    directory = tmp_path / "mails"
+    configure("filebased", file_path=str(directory))
+    provider = make()
+    directory.rmdir()
+    assert brief(send(provider, to("ada"))) == [("transient", "connection_failed")]
+
+
+def test_the_console(configure, capsys: pytest.CaptureFixture[str]):
+    configure("console")
+    assert brief(send(make(), to("ada"))) == [("accepted", "")]
+    assert "To: ada@example.org" in capsys.readouterr().out
+
+
+def test_django_own_outbox(configure):
+    configure("locmem")
+    mail.outbox = []
+    sent = to("ada")
+    assert brief(send(make(), sent)) == [("accepted", "")]
+    [arrived] = mail.outbox
+    assert arrived.extra_headers["X-Notification-ID"] == sent.key
+
+
+def test_without_an_option_the_sender_is_djangos(configure, settings):
+    configure("locmem")
+    settings.DEFAULT_FROM_EMAIL = "default@example.net"
+    mail.outbox = []
+    send(DjangoEmailProvider("smtp", {}, 5), to("ada"))
+    assert mail.outbox[0].from_email == "default@example.net"
+
+
+@pytest.mark.parametrize("style", ["EMAIL_*"], indirect=True)
+def test_the_backend_may_be_another_than_the_projects(configure):
+    configure("console")
+    mail.outbox = []
+    send(make(BACKEND=f"{BACKENDS}.locmem.EmailBackend"), to("ada"))
+    assert len(mail.outbox) == 1
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="MAILERS came with Django 6.1")
+def test_the_mailer_may_be_another_than_the_default(settings):
+    settings.MAILERS = {
+        "default": {"BACKEND": f"{BACKENDS}.console.EmailBackend"},
+        "shop": {"BACKEND": f"{BACKENDS}.locmem.EmailBackend"},
+    }
+    mail.outbox = []
+    send(make(MAILER="shop"), to("ada"))
+    assert len(mail.outbox) == 1
+    assert (
+        "MAILERS" in DjangoEmailProvider.problems({"BACKEND": f"{BACKENDS}.smtp.EmailBackend"})[0]
+    )
+
+
+def test_an_unusable_sender_of_django_is_reported(settings):
+    settings.DEFAULT_FROM_EMAIL = "nobody"
+    [problem] = DjangoEmailProvider.problems({})
+    assert "FROM" in problem
+    assert DjangoEmailProvider.problems({"FROM": FROM}) == []
+
+
+def test_what_interrupts_a_send_leaves_no_half_sent_message_to_the_next(
+    provider: DjangoEmailProvider, script: Script
+):
+    """As a time limit of Celery's does, which strikes between any two lines."""
+    script.hang_seconds = 1.0
+    previous = signal.signal(signal.SIGALRM, raise_interrupted)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        [outcome] = send(provider, to("hang-rcpt"))
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert (outcome.kind, outcome.code) == ("ambiguous", "unexpected_error")
+    assert brief(send(provider, to("ada"))) == [("accepted", "")]
+    assert script.connections == 2
+
+
+class Interrupted(Exception):
+    pass
+
+
+def raise_interrupted(*_: Any) -> None:
+    raise Interrupted
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"FROM": "nobody"},
+        {"FROM": "ädä@example.com"},
+        {"FROM": 7},
+        {"BACKEND": "no.such.Backend"},
+        {"MAILER": "nowhere"},
+    ],
+)
+def test_unusable_options_are_reported(options: dict[str, Any]):
+    [problem] = DjangoEmailProvider.problems(options)
+    assert next(iter(options)) in problem
+    with pytest.raises(ImproperlyConfigured):
+        DjangoEmailProvider("smtp", options, 5)
+
+
+def test_it_sends_email_and_promises_nothing_more():
+    assert DjangoEmailProvider.channels == {Channel.EMAIL}
+    assert not DjangoEmailProvider.honours_key
+    assert not DjangoEmailProvider.reports_delivery
