@@ -1,1 +1,181 @@
-"""x"""
+"""`manage.py check`: every setting that cannot work or breaks a promise, and what to type instead.
+
+| id                 | it means |
+|--------------------|----------|
+| notifications.E001 | a key of NOTIFICATIONS is unknown, missing or unusable |
+| notifications.E002 | a provider's BACKEND cannot be imported |
+| notifications.E003 | a provider's BACKEND is not a subclass of Provider |
+| notifications.E004 | a provider cannot work with its OPTIONS |
+| notifications.E005 | a channel uses a provider that cannot carry it |
+| notifications.E006 | the BACKEND of GATES, or its OPTIONS, cannot be used |
+| notifications.E007 | Celery accepts pickle: whoever reaches the broker could run code |
+| notifications.E008 | PostgreSQL confirms commits before they are on disk |
+| notifications.W001 | SQLite is not in WAL mode |
+| notifications.W002 | SQLite's transactions do not begin IMMEDIATE |
+| notifications.W003 | Celery runs tasks where they are published instead of in a worker |
+
+The ids stay what they are: projects name them in SILENCED_SYSTEM_CHECKS.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from celery import current_app
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections
+from django.utils.module_loading import import_string
+
+from . import gates
+from .conf import ProviderSettings, Settings, parse
+from .pipeline import database
+from .providers.base import Provider
+
+TAG = "notifications"
+
+PICKLE = frozenset({"pickle", "application/x-python-serialize"})
+
+DURABLE = "Remove it; every other level than `off` keeps what was answered with 202."
+
+
+@register(TAG)
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """The dict NOTIFICATIONS, and what its providers say of their own options."""
+    settings, problems = parse(getattr(django_settings, "NOTIFICATIONS", {}))
+    found: list[CheckMessage] = [
+        Error(f"NOTIFICATIONS{p.path} {p.message}", hint=p.hint, id=f"{TAG}.E001") for p in problems
+    ]
+    return [*found, *_check_providers(settings), *_check_gates(settings)]
+
+
+@register(TAG)
+def check_celery(**_: Any) -> list[CheckMessage]:
+    """Settings of Celery that would break a promise."""
+    return [*_check_serializers(), *_check_eager()]
+
+
+@register(TAG)
+def check_database_settings(**_: Any) -> list[CheckMessage]:
+    """How the database of the notifications is configured, without connecting to it."""
+    connection = connections[database.alias()]
+    options = connection.settings_dict["OPTIONS"]
+    if connection.vendor == "sqlite":
+        return list(_check_sqlite(connection.settings_dict["NAME"], options))
+    if re.search(r"synchronous_commit\s*=\s*off", str(options.get("options", "")), re.IGNORECASE):
+        return [_not_durable("OPTIONS sets it")]
+    return []
+
+
+@register(Tags.database)
+def check_durability(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """What PostgreSQL itself says; asked by `migrate` and by `check --database`."""
+    alias = database.alias()
+    if alias not in (databases or ()) or connections[alias].vendor != "postgresql":
+        return []
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SHOW synchronous_commit")
+        [level] = cursor.fetchone()
+    return [_not_durable("the server, the database or the role sets it")] if level == "off" else []
+
+
+def _check_providers(settings: Settings) -> Iterator[CheckMessage]:
+    for name, provider in settings.providers.items():
+        backend = _import(provider.backend)
+        if isinstance(backend, ImportError):
+            yield _unusable(name, f'"{provider.backend}" cannot be imported: {backend}', "E002")
+        elif not (isinstance(backend, type) and issubclass(backend, Provider)):
+            yield _unusable(name, f'"{provider.backend}" is no subclass of Provider', "E003")
+        else:
+            yield from _check_provider(name, provider, backend, settings)
+
+
+def _check_provider(
+    name: str, provider: ProviderSettings, backend: type[Provider], settings: Settings
+) -> Iterator[CheckMessage]:
+    for problem in backend.problems(provider.options):
+        yield Error(
+            f'NOTIFICATIONS["PROVIDERS"]["{name}"]["OPTIONS"] is unusable: {problem}',
+            hint=f"See the docstring of {provider.backend}.",
+            id=f"{TAG}.E004",
+        )
+    for channel, values in settings.channels.items():
+        if name in values.providers and channel not in backend.channels:
+            carried = ", ".join(sorted(c.value for c in backend.channels))
+            yield Error(
+                f'NOTIFICATIONS["CHANNELS"]["{channel.value}"]["PROVIDERS"] names "{name}", '
+                f"which carries only: {carried}.",
+                hint=f'Name a provider there whose backend carries "{channel.value}".',
+                id=f"{TAG}.E005",
+            )
+
+
+def _check_gates(settings: Settings) -> Iterator[CheckMessage]:
+    for problem in gates.problems(settings.gates):
+        yield Error(
+            f'NOTIFICATIONS["GATES"] is unusable: {problem}',
+            hint='Write {"BACKEND": "notifications.gates.database"}, or leave GATES out.',
+            id=f"{TAG}.E006",
+        )
+
+
+def _check_serializers() -> Iterator[CheckMessage]:
+    conf = current_app.conf
+    accepted = {str(kind) for kind in conf.accept_content or ()} | {str(conf.task_serializer)}
+    if accepted & PICKLE:
+        yield Error(
+            "Celery accepts pickle: whoever can write to the broker could run code here.",
+            hint='Set CELERY_ACCEPT_CONTENT = ["json"] and CELERY_TASK_SERIALIZER = "json".',
+            id=f"{TAG}.E007",
+        )
+
+
+def _check_eager() -> Iterator[CheckMessage]:
+    if current_app.conf.task_always_eager:
+        yield Warning(
+            "CELERY_TASK_ALWAYS_EAGER runs deliveries in the process that publishes them.",
+            hint='Remove it; without a broker use CELERY_BROKER_URL = "embedded://" instead.',
+            id=f"{TAG}.W003",
+        )
+
+
+def _check_sqlite(name: Any, options: Mapping[str, Any]) -> Iterable[CheckMessage]:
+    command = str(options.get("init_command", ""))
+    in_memory = "memory" in str(name)
+    if not in_memory and not re.search(r"journal_mode\s*=\s*wal", command, re.IGNORECASE):
+        yield Warning(
+            "SQLite is not in WAL mode: readers and writers lock each other out.",
+            hint='Add to OPTIONS: "init_command": "PRAGMA journal_mode=WAL;".',
+            id=f"{TAG}.W001",
+        )
+    if str(options.get("transaction_mode", "")).upper() not in ("IMMEDIATE", "EXCLUSIVE"):
+        yield Warning(
+            'SQLite\'s transactions begin DEFERRED: under load they end in "database is locked".',
+            hint='Add to OPTIONS: "transaction_mode": "IMMEDIATE", "timeout": 20.',
+            id=f"{TAG}.W002",
+        )
+
+
+def _not_durable(where: str) -> CheckMessage:
+    return Error(
+        f"PostgreSQL's synchronous_commit is off ({where}): a crash loses what was accepted.",
+        hint=DURABLE,
+        id=f"{TAG}.E008",
+    )
+
+
+def _unusable(name: str, what: str, number: str) -> CheckMessage:
+    return Error(
+        f'NOTIFICATIONS["PROVIDERS"]["{name}"]["BACKEND"]: {what}.',
+        hint="Name a class by its full path, such as "
+        '"notifications.providers.simulated.SimulatedProvider".',
+        id=f"{TAG}.{number}",
+    )
+
+
+def _import(path: str) -> Any:
+    """What `path` names, or the ImportError that says why it names nothing."""
+    try:
+        return import_string(path)
+    except ImportError as error:
+        return error

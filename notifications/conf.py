@@ -59,8 +59,13 @@ def parse_rates(text: str) -> tuple[Rate, ...]:
 def _parse_rate(text: str) -> Rate:
     count, slash, unit = text.partition("/")
     if not (slash and count.isascii() and count.isdigit() and int(count) and unit in SECONDS_PER):
-        raise ValueError(f"{text!r} is not a rate; write a number and a unit, such as 50/s or 5000/d")
+        raise ValueError(
+            f"{text!r} is not a rate; write a number and a unit, such as 50/s or 5000/d"
+        )
     return Rate(int(count), SECONDS_PER[unit])
+
+
+NO_RATES: tuple[Rate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,22 +153,21 @@ def parse(raw: Any) -> tuple[Settings, list[Problem]]:
     """The settings in `raw`, with every problem found; what is unusable is left at its default."""
     reader = _Reader("", raw)
     providers = _providers(reader)
-    values = {
-        "providers": providers,
-        "channels": _channels(reader, providers),
-        "gates": _gates(reader),
-        "tenant_rate_limit": reader.take("TENANT_RATE_LIMIT", (), _rates),
-        "tenant_daily_limit": reader.take("TENANT_DAILY_LIMIT", None, _optional(_positive_int)),
-        "default_tenant": reader.take("DEFAULT_TENANT", "default", _text),
-        "lease_seconds": reader.take("LEASE_SECONDS", 60.0, _positive),
-        "batch_size": reader.take("BATCH_SIZE", 100, _positive_int),
-        "relay_milliseconds": reader.take("RELAY_MILLISECONDS", 5.0, _positive),
-        "dispatch_seconds": reader.take("DISPATCH_SECONDS", 1.0, _positive),
-        "hint_seconds": reader.take("HINT_SECONDS", 30.0, _positive),
-        "max_abandons": reader.take("MAX_ABANDONS", 5, _positive_int),
-    }
+    settings = Settings(
+        providers=providers,
+        channels=_channels(reader, providers),
+        gates=_gates(reader),
+        tenant_rate_limit=reader.take("TENANT_RATE_LIMIT", NO_RATES, _rates),
+        tenant_daily_limit=reader.take("TENANT_DAILY_LIMIT", None, _optional(_positive_int)),
+        default_tenant=reader.take("DEFAULT_TENANT", "default", _text),
+        lease_seconds=reader.take("LEASE_SECONDS", 60.0, _positive),
+        batch_size=reader.take("BATCH_SIZE", 100, _positive_int),
+        relay_milliseconds=reader.take("RELAY_MILLISECONDS", 5.0, _positive),
+        dispatch_seconds=reader.take("DISPATCH_SECONDS", 1.0, _positive),
+        hint_seconds=reader.take("HINT_SECONDS", 30.0, _positive),
+        max_abandons=reader.take("MAX_ABANDONS", 5, _positive_int),
+    )
     reader.finish()
-    settings = Settings(**values)
     _check_leases(settings, reader.problems)
     return settings, reader.problems
 
@@ -221,7 +225,7 @@ def _provider(reader: _Reader) -> ProviderSettings:
     values = ProviderSettings(
         backend=reader.take("BACKEND", SIMULATED, _text),
         options=reader.take("OPTIONS", {}, _mapping),
-        rate_limit=reader.take("RATE_LIMIT", (), _rates),
+        rate_limit=reader.take("RATE_LIMIT", NO_RATES, _rates),
         timeout=reader.take("TIMEOUT", 10.0, _positive),
     )
     reader.finish()
@@ -240,7 +244,7 @@ def _channels(
                 reader.problem(
                     "CHANNELS",
                     f'names the provider "{name}" for {channel.value}, which is not defined.',
-                    f'Define it under PROVIDERS, or use one of: {", ".join(sorted(providers))}.',
+                    f"Define it under PROVIDERS, or use one of: {', '.join(sorted(providers))}.",
                 )
     return found
 
@@ -250,7 +254,7 @@ def _channel(reader: _Reader, channel: Channel) -> ChannelSettings:
     on_unknown = OnUnknown.RETRY if channel is Channel.WEBHOOK else OnUnknown.PARK
     values = ChannelSettings(
         providers=reader.take("PROVIDERS", ("simulated",), _names),
-        rate_limit=reader.take("RATE_LIMIT", (), _rates),
+        rate_limit=reader.take("RATE_LIMIT", NO_RATES, _rates),
         worker_rate_limit=reader.take("WORKER_RATE_LIMIT", None, _optional(_celery_rate)),
         retry=_retry(reader.below("RETRY")),
         on_unknown=reader.take("ON_UNKNOWN", on_unknown, OnUnknown),
@@ -343,7 +347,9 @@ def _rates(value: Any) -> tuple[Rate, ...]:
 
 def _celery_rate(value: Any) -> str:
     count, slash, unit = _text(value).partition("/")
-    if not (slash and count.isascii() and count.isdigit() and int(count) and unit in ("s", "m", "h")):
+    if not (
+        slash and count.isascii() and count.isdigit() and int(count) and unit in ("s", "m", "h")
+    ):
         raise ValueError("Celery takes a rate such as 200/s, 1000/m or 5000/h")
     return str(value)
 

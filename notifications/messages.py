@@ -8,7 +8,6 @@ from typing import Any
 from .enums import AttemptOutcome, Channel, Priority, ReceiptState
 
 
-
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A validated request to notify: what `accept` stores.

@@ -1,6 +1,5 @@
 """The tables. What a status may become is in `lifecycle`, every move of it in `querysets`."""
 
-from typing import ClassVar
 from uuid import UUID
 
 from django.core.validators import RegexValidator
@@ -14,7 +13,6 @@ from .lifecycle import IN_FLIGHT, MOVES, WAITING, Move, status_of
 from .querysets import (
     APIKeyQuerySet,
     NotificationQuerySet,
-    ReceiptQuerySet,
     TenantQuerySet,
     WorkerQuerySet,
 )
@@ -41,7 +39,7 @@ class Tenant(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    objects: ClassVar[TenantQuerySet] = TenantQuerySet.as_manager()  # type: ignore[assignment] -- as_manager is a manager to Django, a queryset to us
+    objects = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ("name",)
@@ -63,7 +61,7 @@ class APIKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects: ClassVar[APIKeyQuerySet] = APIKeyQuerySet.as_manager()  # type: ignore[assignment] -- see Tenant
+    objects = APIKeyQuerySet.as_manager()
 
     class Meta:
         ordering = ("tenant", "-id")
@@ -144,7 +142,7 @@ class Notification(models.Model):
     error_code = models.CharField(max_length=50, blank=True)
     error_detail = models.CharField(max_length=500, blank=True)
 
-    objects: ClassVar[NotificationQuerySet] = NotificationQuerySet.as_manager()  # type: ignore[assignment] -- see Tenant
+    objects = NotificationQuerySet.as_manager()
 
     class Meta:
         constraints = (
@@ -197,7 +195,9 @@ class Notification(models.Model):
             models.Index(fields=("tenant", "id"), name="notifications_newest_idx"),
             models.Index(fields=("to",), name="notifications_to_idx"),
             models.Index(
-                fields=("batch",), condition=Q(batch__isnull=False), name="notifications_by_batch_idx"
+                fields=("batch",),
+                condition=Q(batch__isnull=False),
+                name="notifications_by_batch_idx",
             ),
         )
 
@@ -258,8 +258,6 @@ class Receipt(models.Model):
     kind = models.SmallIntegerField(choices=ReceiptState)
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField(db_default=Now())
-
-    objects: ClassVar[ReceiptQuerySet] = ReceiptQuerySet.as_manager()  # type: ignore[assignment] -- see Tenant
 
     class Meta:
         ordering = ("id",)
@@ -336,7 +334,7 @@ class Worker(models.Model):
     name = models.CharField(max_length=255, primary_key=True)
     seen_at = models.DateTimeField()
 
-    objects: ClassVar[WorkerQuerySet] = WorkerQuerySet.as_manager()  # type: ignore[assignment] -- see Tenant
+    objects = WorkerQuerySet.as_manager()
 
     class Meta:
         ordering = ("name",)

@@ -21,7 +21,7 @@ from .lifecycle import MOVES, WAITING, Move, states_of
 from .retry import FAST_RETRY_SECONDS
 
 if TYPE_CHECKING:
-    from .models import APIKey, Notification, Receipt, Tenant, Worker  # noqa: F401 - types only
+    from .models import APIKey, Notification, Tenant, Worker  # noqa: F401 - types only
 
 RETRY_GRACE_SECONDS = 5.0
 """How long after `due_at` the dispatcher leaves a short delay to Celery's own countdown."""
@@ -69,8 +69,9 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
 
     def owed(self, channel: str, priority: int) -> "TenantQuerySet":
         """Tenants with something to dispatch: one index probe each, however long the queues."""
-        notifications = self.model._meta.get_field("notification").related_model.objects
-        return self.filter(Exists(notifications.owed(channel, priority).filter(tenant=OuterRef("pk"))))
+        related: Any = self.model._meta.get_field("notification").related_model
+        owed = related.objects.owed(channel, priority).filter(tenant=OuterRef("pk"))
+        return self.filter(Exists(owed))
 
 
 class APIKeyQuerySet(models.QuerySet["APIKey"]):
@@ -82,10 +83,6 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def seen_within(self, seconds: float) -> "WorkerQuerySet":
         return self.filter(seen_at__gt=Now() - timedelta(seconds=seconds))
-
-
-class ReceiptQuerySet(models.QuerySet["Receipt"]):
-    pass
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
@@ -133,7 +130,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     # Moves of workers
 
-    def claim(self, ids: Collection[UUID], token: UUID, lease_seconds: float) -> "list[Notification]":
+    def claim(
+        self, ids: Collection[UUID], token: UUID, lease_seconds: float
+    ) -> "list[Notification]":
         """Lease what is due of `ids`; call inside a transaction. What others hold is skipped."""
         claimed = list(self.filter(pk__in=ids).due().lock())
         self._move(Move.CLAIM, [n.pk for n in claimed]).update(
@@ -262,20 +261,26 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def requeue(self, ids: Collection[UUID], statuses: Collection[Status]) -> int:
         """Start a new cycle of attempts for rows that have one of `statuses`."""
-        return self._move(Move.REQUEUE, ids).with_status(*statuses).update(
-            state=State.QUEUED,
-            receipt_state=ReceiptState.NONE,
-            duplicate_risk=Case(When(state=State.UNKNOWN, then=True), default=F("duplicate_risk")),
-            due_at=Now(),
-            publish_at=Now(),
-            uncounted_attempts=F("attempt_count"),
-            expires_at=Case(When(expires_at__lte=Now(), then=None), default=F("expires_at")),
-            cancel_requested=False,
-            abandon_count=0,
-            sent_at=None,
-            settled_at=None,
-            error_code="",
-            error_detail="",
+        return (
+            self._move(Move.REQUEUE, ids)
+            .with_status(*statuses)
+            .update(
+                state=State.QUEUED,
+                receipt_state=ReceiptState.NONE,
+                duplicate_risk=Case(
+                    When(state=State.UNKNOWN, then=True), default=F("duplicate_risk")
+                ),
+                due_at=Now(),
+                publish_at=Now(),
+                uncounted_attempts=F("attempt_count"),
+                expires_at=Case(When(expires_at__lte=Now(), then=None), default=F("expires_at")),
+                cancel_requested=False,
+                abandon_count=0,
+                sent_at=None,
+                settled_at=None,
+                error_code="",
+                error_detail="",
+            )
         )
 
     def raise_receipt(self, ids: Collection[UUID], kind: ReceiptState) -> "list[Notification]":
@@ -292,9 +297,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             known = Q(state__in=sorted(start | {State.SENT}))
             values |= {
                 "state": Case(When(known, then=Value(State.SENT.value)), default=F("state")),
-                "sent_at": Case(
-                    When(known & Q(sent_at=None), then=Now()), default=F("sent_at")
-                ),
+                "sent_at": Case(When(known & Q(sent_at=None), then=Now()), default=F("sent_at")),
                 "settled_at": Case(When(known, then=Now()), default=F("settled_at")),
             }
         self.filter(pk__in=[row.pk for row in rising]).update(**values)

@@ -58,6 +58,4 @@ def _named(name: str) -> Tenant:
     try:
         return Tenant.objects.get(name=name)
     except Tenant.DoesNotExist as error:
-        raise TenantUnavailable(
-            f"there is no tenant {name!r}; create it in the admin"
-        ) from error
+        raise TenantUnavailable(f"there is no tenant {name!r}; create it in the admin") from error

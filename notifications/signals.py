@@ -10,10 +10,19 @@ notification_accepted = Signal()
 """`notifications`: the rows just stored, each with `channel` and `priority`."""
 
 attempt_finished = Signal()
-"""`notification`, `attempt`: a delivery attempt ended, with its outcome."""
+"""`notification`, `attempt`, `seconds`: a delivery attempt ended; so long the provider took."""
 
 notification_settled = Signal()
 """`notification_id`, `channel`, `status`: it came to a status it stays in."""
 
 receipt_received = Signal()
 """`notification_id`, `provider`, `kind`, `applied`: a provider told of a message's further way."""
+
+rows_snoozed = Signal()
+"""`channel`, `reason`, `scope`, `count`: rows were put off, free of charge."""
+
+rows_rescued = Signal()
+"""`reason`, `count`: rows that a lost worker had held were taken back."""
+
+writes_fenced = Signal()
+"""`count`: outcomes that came too late to be written."""

@@ -4,8 +4,8 @@ The row decides, Celery carries. What is to be tried again is in its row before 
 Celery to come back; Celery's retry is the fast path, the dispatcher the safety net.
 """
 
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 from celery import Task, shared_task
@@ -26,12 +26,14 @@ from .worker import stopping
 INFRASTRUCTURE = (OperationalError, InterfaceError, BrokerError, BrokerUnavailable)
 """What passes by itself: the database or the broker is away for a moment."""
 
+Deliver = Callable[[list[str]], None]
+
 SOFT_TIME_LIMIT = 2
 HARD_TIME_LIMIT = 3
 """In leases: by then the lease is long lost, and whatever still hangs may be ended."""
 
 
-class DeliveryTask(Task):  # type: ignore[type-arg] -- generic in the stubs alone
+class DeliveryTask(Task[..., None] if TYPE_CHECKING else Task):  # type: ignore[misc]  # generic in the stubs alone
     """A task whose retries are already written in the rows.
 
     It asks Celery to come back only for rows that are due within a minute, with just those
@@ -41,14 +43,14 @@ class DeliveryTask(Task):  # type: ignore[type-arg] -- generic in the stubs alon
 
     abstract = True
 
-    def retry(self, args: Any = None, **options: Any) -> NoReturn:  # type: ignore[override] -- it never returns
+    def retry(self, args: Any = None, kwargs: Any = None, **options: Any) -> NoReturn:
         failure = options.get("exc")
         options.pop("max_retries", None)  # given for one call, it would leak into the next ones
         if isinstance(failure, TransientFailure):
             args = ([str(id) for id in failure.ids],)
             options["countdown"] = failure.delay
         try:
-            raise super().retry(args=args, **options)
+            raise super().retry(args, kwargs, **options)
         except (Reject, BrokerError, TransientFailure) as error:
             raise Ignore from error
 
@@ -64,8 +66,13 @@ def _earliest(report: Report) -> float:
     return min(min(report.again.values()) + 0.1, FAST_RETRY_SECONDS)
 
 
+def _task_of(channel: Channel) -> Callable[[Deliver], Deliver]:
+    """The decorator that makes a channel's task, with Celery's options from the settings."""
+    decorator: Callable[[Deliver], Deliver] = shared_task(**_options(channel))
+    return decorator
+
+
 def _options(channel: Channel) -> dict[str, Any]:
-    """Celery's options of a channel's task, from the settings."""
     settings = lenient_settings()
     row, values = CHANNELS[channel], settings.channel(channel)
     return {
@@ -85,19 +92,19 @@ def _options(channel: Channel) -> dict[str, Any]:
     }
 
 
-@shared_task(**_options(Channel.EMAIL))
+@_task_of(Channel.EMAIL)
 def deliver_email(ids: list[str]) -> None:
     """Deliver e-mails; `ids` are a hint, the rows decide."""
     _deliver(Channel.EMAIL, ids)
 
 
-@shared_task(**_options(Channel.SMS))
+@_task_of(Channel.SMS)
 def deliver_sms(ids: list[str]) -> None:
     """Deliver text messages; `ids` are a hint, the rows decide."""
     _deliver(Channel.SMS, ids)
 
 
-@shared_task(**_options(Channel.WEBHOOK))
+@_task_of(Channel.WEBHOOK)
 def deliver_webhook(ids: list[str]) -> None:
     """Deliver webhooks; `ids` are a hint, the rows decide."""
     _deliver(Channel.WEBHOOK, ids)

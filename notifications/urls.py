@@ -1,1 +1,34 @@
-urlpatterns=[]
+"""The HTTP interface: `path("", include("notifications.urls"))`."""
+
+from importlib.util import find_spec
+
+from django.apps import apps
+from django.urls import path, re_path
+
+from .api import openapi, operations, views
+
+app_name = "notifications"
+
+urlpatterns = [
+    path("notify", views.NotifyView.as_view(), name="notify"),
+    path("notify/batch", views.NotifyBatchView.as_view(), name="notify-batch"),
+    path("notifications", views.NotificationListView.as_view(), name="notifications"),
+    path("notifications/<str:id>", views.NotificationView.as_view(), name="notification"),
+    path("notifications/<str:id>/cancel", views.CancelView.as_view(), name="cancel"),
+    path("notifications/<str:id>/retry", views.RetryView.as_view(), name="retry"),
+    path("batches/<str:id>", views.BatchView.as_view(), name="batch"),
+    path("batches/<str:id>/cancel", views.CancelBatchView.as_view(), name="cancel-batch"),
+    path("healthz", operations.HealthView.as_view(), name="healthz"),
+    path("readyz", operations.ReadyView.as_view(), name="readyz"),
+    path("schema", openapi.SchemaView.as_view(), name="schema"),
+]
+
+if find_spec("prometheus_client"):
+    from .api.metrics import MetricsView
+
+    urlpatterns += [path("metrics", MetricsView.as_view(), name="metrics")]
+
+if apps.is_installed("drf_spectacular_sidecar"):
+    urlpatterns += [path("docs", openapi.DocsView.as_view(), name="docs")]
+
+urlpatterns += [re_path(r"^(notify|notifications|batches)/", views.NothingView.as_view())]

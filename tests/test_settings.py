@@ -90,7 +90,7 @@ def test_production_redirects_browsers_and_leaves_clients_and_probes_alone() -> 
 import django; django.setup()
 from django.test import Client
 for path in ("/admin/", "/docs", "/healthz", "/metrics", "/notify"):
-    print(path, Client(SERVER_NAME="localhost").head(path).status_code == 301)
+    print(path, Client(SERVER_NAME="notifications.example.com").head(path).status_code == 301)
 """
     env = {**POSTGRES, "DATABASE_URL": "sqlite://", "DJANGO_SETTINGS_MODULE": "project.settings"}
     redirected = dict(line.split() for line in run(env, code).stdout.splitlines())

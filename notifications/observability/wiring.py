@@ -1,1 +1,16 @@
-"""x"""
+"""Connects the signals to the metrics, where prometheus_client is installed."""
+
+from importlib.util import find_spec
+
+from .. import signals
+
+if find_spec("prometheus_client"):
+    from . import metrics
+
+    signals.notification_accepted.connect(metrics.count_accepted)
+    signals.attempt_finished.connect(metrics.count_attempt)
+    signals.notification_settled.connect(metrics.count_settled)
+    signals.receipt_received.connect(metrics.count_receipt)
+    signals.rows_snoozed.connect(metrics.count_snoozed)
+    signals.rows_rescued.connect(metrics.count_rescued)
+    signals.writes_fenced.connect(metrics.count_fenced)

@@ -143,7 +143,7 @@ def _claim_batch(batch: Batch) -> BatchAnswer | None:
         return None
     if winner.fingerprint != batch.fingerprint:
         raise IdempotencyConflict("this key was used for another batch")
-    return BatchAnswer(winner, [_result_of(item) for item in winner.results], replayed=True)
+    return BatchAnswer(winner, [_result_of(item) for item in winner.results or ()], replayed=True)
 
 
 def _result_of(item: dict[str, Any]) -> ItemResult:

@@ -128,9 +128,7 @@ class Lease:
     def _limits(self, tenant: str) -> tuple[Limit, ...]:
         return policy.current().limits_on(self.channel, self.provider.name, tenant)
 
-    def _put_off_limited(
-        self, rows: Sequence[Notification], grant: Grant, report: Report
-    ) -> None:
+    def _put_off_limited(self, rows: Sequence[Notification], grant: Grant, report: Report) -> None:
         """Spread what the limit refused over the time that it will take, instead of a herd."""
         gap = 1 / grant.rate if grant.rate else 0.0
         delays = {row.pk: grant.retry_after + i * gap for i, row in enumerate(rows)}
@@ -150,9 +148,7 @@ class Lease:
     def _mark(self, rows: list[Notification]) -> list[Notification]:
         ids = [row.pk for row in rows]
         margin = self.provider.timeout + LEASE_MARGIN_SECONDS
-        marked = Notification.objects.mark_dispatching(
-            ids, self.token, self.provider.name, margin
-        )
+        marked = Notification.objects.mark_dispatching(ids, self.token, self.provider.name, margin)
         if len(marked) < len(ids):
             refused = [id for id in ids if id not in marked]
             expire(refused)
@@ -190,7 +186,7 @@ class Lease:
         }
 
     def _persist(self, ended: Sequence[Ended]) -> Mapping[UUID, Decision]:
-        """Settle; while the database is away, hold on to what is known as long as the lease lasts."""
+        """Settle; while the database is away, keep what is known as long as the lease lasts."""
         while True:
             try:
                 return settle(self.token, self.provider.name, ended)

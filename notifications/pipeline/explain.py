@@ -44,9 +44,7 @@ def waiting(notification: Notification) -> Waiting | None:
 
 def _paused(notification: Notification) -> Waiting | None:
     provider = get_settings().channel(notification.channel).providers[0]
-    scope = policy.current().pause_on(
-        notification.channel, provider, notification.tenant.name
-    )
+    scope = policy.current().pause_on(notification.channel, provider, notification.tenant.name)
     if scope is None:
         return None
     return Waiting(WaitReason.PAUSED, scope, None, f"{scope.replace(':', ' ')} is paused")

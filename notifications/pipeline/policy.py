@@ -32,7 +32,7 @@ class Policy:
 
     def held_tenants(self) -> set[str]:
         """Tenants of which nothing may be sent now."""
-        return self.disabled | {name for scope, name in self.pauses if scope == Scope.TENANT}
+        return {name for scope, name in self.pauses if scope == Scope.TENANT} | self.disabled
 
     def limits_on(self, channel: str, provider: str, tenant: str) -> tuple[Limit, ...]:
         """Every limit that one message on this way must be allowed by."""
@@ -95,9 +95,7 @@ def _read() -> Policy:
     return Policy(
         pauses={(p.scope, p.subject): p.reason for p in Pause.objects.all()},
         rates={(r.scope, r.subject): parse_rates(r.rates) for r in RateLimit.objects.all()},
-        disabled=frozenset(
-            Tenant.objects.filter(is_active=False).values_list("name", flat=True)
-        ),
+        disabled=frozenset(Tenant.objects.filter(is_active=False).values_list("name", flat=True)),
     )
 
 

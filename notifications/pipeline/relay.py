@@ -22,7 +22,7 @@ from .publish import publish
 logger = logging.getLogger(__name__)
 
 QUEUE_MAX = 100_000
-"""Ids held at most; beyond it (the broker is away, and slow to say so) rows wait for the dispatcher."""
+"""Ids held at most while the broker is slow; beyond it, rows wait for the dispatcher."""
 
 REST_SECONDS = 5.0
 """How long nothing is tried after the broker failed."""

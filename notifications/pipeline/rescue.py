@@ -49,9 +49,7 @@ def _return_leased() -> int:
         poisonous = [row for row in rows if row.abandon_count + 1 >= most]
         sound = [row.pk for row in rows if row.abandon_count + 1 < most]
         Notification.objects.return_lapsed(sound)
-        _close(
-            poisonous, Notification.objects.poison([row.pk for row in poisonous]), Status.FAILED
-        )
+        _close(poisonous, Notification.objects.poison([row.pk for row in poisonous]), Status.FAILED)
     _report("leased", len(rows))
     return len(rows)
 

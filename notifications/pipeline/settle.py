@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models.functions import Now
 
 from ..conf import get_settings
-from ..enums import AttemptOutcome, Channel
+from ..enums import AttemptOutcome, Channel, Status
 from ..lifecycle import Move
 from ..messages import Outcome
 from ..models import Attempt, Notification
@@ -78,9 +78,7 @@ def _abilities_of(name: str) -> Abilities:
 def _decide(abilities: Abilities, ended: Ended) -> Decision:
     channel = get_settings().channel(ended.row.channel)
     history = History(ended.row.spent_attempts, ended.row.was_ambiguous)
-    return decide(
-        ended.outcome, history, channel.retry, channel.on_unknown, abilities.honours_key
-    )
+    return decide(ended.outcome, history, channel.retry, channel.on_unknown, abilities.honours_key)
 
 
 def _write(
@@ -188,14 +186,14 @@ def _announce_settled(
     settled = Notification.objects.filter(pk__in=unsure, settled_at__isnull=False)
     told = [(n.pk, n.channel, n.status) for n in settled.only(*SETTLED_FIELDS)] if unsure else []
     if not abilities.reports_delivery:
-        told += [(e.row.pk, e.row.channel, "sent") for e in ended if e.row.pk in sure]
+        told += [(e.row.pk, e.row.channel, Status.SENT) for e in ended if e.row.pk in sure]
     database.on_commit(lambda: _tell_settled(told))
 
 
 SETTLED_FIELDS = ("id", "channel", "state", "receipt_state")
 
 
-def _tell_settled(told: Sequence[tuple[UUID, str, str]]) -> None:
+def _tell_settled(told: Sequence[tuple[UUID, str, Status]]) -> None:
     for id, channel, status in told:
         notification_settled.send_robust(
             sender=Notification, notification_id=id, channel=Channel(channel), status=status

@@ -1,5 +1,6 @@
 """What a newcomer does: clone, `make run`, and nothing but HTTP and the printed key from there."""
 
+import logging
 import os
 import re
 import signal
@@ -19,6 +20,9 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.processes import ROOT, Process, Processes, wait_until
 from tests.servers.base import free_port
+
+report = logging.getLogger(__name__).info
+"""Figures of a run; shown by `--log-cli-level=INFO`."""
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -133,7 +137,7 @@ def test_a_newcomer_sends_mail_that_arrives_once_each(
     assert process.wait(30) in (0, 2, 130)
     again = time.monotonic()
     second = make_run(processes, clone, env, within=30)
-    print(f"the second `make run` was ready after {time.monotonic() - again:.1f} s")
+    report(f"the second `make run` was ready after {time.monotonic() - again:.1f} s")
     assert not KEY.search(second.text()), "a secret is shown only once"
     assert client.get(urls[0])["status"] == "sent", "the data is kept"
 

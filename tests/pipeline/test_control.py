@@ -24,9 +24,7 @@ def in_state(state: State, **values: object) -> Notification:
     return fresh(row)
 
 
-@pytest.mark.parametrize(
-    "state", [State.SCHEDULED, State.QUEUED, State.RETRY_WAIT, State.LEASED]
-)
+@pytest.mark.parametrize("state", [State.SCHEDULED, State.QUEUED, State.RETRY_WAIT, State.LEASED])
 def test_what_has_not_been_sent_is_cancelled_for_good(state: State) -> None:
     row = cancel(in_state(state))
     assert (row.status, row.settled_at is None) == (Status.CANCELLED, False)

@@ -1,5 +1,6 @@
 """One task's worth: claim, gates, mark, send, settle."""
 
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -171,7 +172,7 @@ def test_a_limit_lets_go_what_it_allows_and_puts_off_the_rest() -> None:
     assert all(row.tenant == shop and row.attempt_count == 0 for row in late)
     assert all(row.wait_reason == WaitReason.RATE_LIMIT for row in late)
     assert late[0].wait_scope.startswith("tenant:shop")
-    gaps = [(b.due_at - a.due_at).total_seconds() for a, b in zip(late, late[1:], strict=False)]
+    gaps = [(b.due_at - a.due_at).total_seconds() for a, b in pairwise(late)]
     assert gaps == pytest.approx([0.2, 0.2], abs=0.01)
 
 

@@ -30,7 +30,9 @@ def in_state(state: State) -> Notification:
     return row
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations([K.ACCEPTED, K.IN_TRANSIT, K.DELIVERED])))
+@pytest.mark.parametrize(
+    "order", list(itertools.permutations([K.ACCEPTED, K.IN_TRANSIT, K.DELIVERED]))
+)
 def test_in_any_order_delivered_is_the_end(order: list[ReceiptState]) -> None:
     row = in_state(State.SENT)
     for kind in order:

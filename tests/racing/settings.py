@@ -1,4 +1,4 @@
-"""The sample project's settings, with NOTIFICATIONS as the test gives it (TEST_NOTIFICATIONS, JSON)."""
+"""The sample project's settings, with NOTIFICATIONS as JSON in TEST_NOTIFICATIONS."""
 
 import json
 import os

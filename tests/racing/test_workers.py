@@ -1,6 +1,7 @@
 """Real workers, killed and confused: nothing lost, nothing twice, nothing unaccounted for."""
 
 import itertools
+import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,9 @@ from notifications.pipeline.deliver import deliver
 from tests.pipeline.factories import sms
 from tests.processes import Process, Processes
 from tests.racing.stack import Stack
+
+report = logging.getLogger(__name__).info
+"""Figures of a run; shown by `--log-cli-level=INFO`."""
 
 pytestmark = pytest.mark.postgres
 
@@ -56,7 +60,7 @@ def test_kills_lose_nothing_and_repeat_nothing_with_a_provider_that_honours_keys
     assert set(stack.hits()) == set(ids)
     resent = sum(stack.hits().values()) - len(ids)
     assert resent <= kills * 2 * 10, "more was sent again than can have been in flight"
-    print(f"{kills} kills, {resent} sends repeated under their key, 0 lost")
+    report(f"{kills} kills, {resent} sends repeated under their key, 0 lost")
 
 
 @pytest.mark.timeout(300)
@@ -81,7 +85,7 @@ def test_kills_send_nothing_twice_when_unknown_is_parked(
     )
     assert {str(id) for (id,) in ambiguous} == unknown
     delivered = len(unknown & set(hits))
-    print(f"{kills} kills, {len(unknown)} unknown of which {delivered} had been delivered")
+    report(f"{kills} kills, {len(unknown)} unknown of which {delivered} had been delivered")
 
 
 @pytest.mark.timeout(120)
@@ -116,7 +120,7 @@ def test_an_emptied_broker_costs_time_and_nothing_else(
     emptied = time.monotonic()
     stack.wait_until_done(60)
     assert stack.hits() == dict.fromkeys(ids, 1)
-    print(f"all delivered {time.monotonic() - emptied:.1f} s after the broker was emptied")
+    report(f"all delivered {time.monotonic() - emptied:.1f} s after the broker was emptied")
 
 
 @pytest.mark.timeout(120)

@@ -1,0 +1,280 @@
+"""The OpenAPI 3.1 document at `/schema`, and the page to try it at `/docs`.
+
+Written down rather than derived: requests are judged by `validation`, which no generator reads.
+That paths, methods and answers agree with it is shown by tests.
+"""
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ..enums import Priority
+from .base import View
+from .problems import (
+    BUSY_RETRY_SECONDS,
+    DATABASE_RETRY_SECONDS,
+    REQUEST_ID_HEADER,
+)
+from .query import PAGE_SIZE, PAGE_SIZE_MAX
+from .schemas import CHANNELS, ID, KEY, SCHEMAS, STATUSES, TIME, Schema, one_of, ref, text
+
+VERSION = "1"
+
+
+class SchemaView(View):
+    """`GET /schema`"""
+
+    def get(self, request: Request) -> Response:
+        root = request.build_absolute_uri(request.path).removesuffix("/schema")
+        return Response({**DOCUMENT, "servers": [{"url": root}]})
+
+
+class DocsView(View):
+    """`GET /docs`"""
+
+    def get(self, request: Request) -> HttpResponse:
+        context = {"schema_url": reverse("notifications:schema")}
+        return HttpResponse(render_to_string("notifications/docs.html", context))
+
+
+def _json(schema: str) -> Schema:
+    return {"application/json": {"schema": ref(schema)}}
+
+
+def _body(schema: str, *, required: bool = True) -> Schema:
+    return {"required": required, "content": _json(schema)}
+
+
+def _answer(description: str, schema: str, **headers: Schema) -> Schema:
+    named = {name.replace("_", "-"): {"schema": value} for name, value in headers.items()}
+    return {"description": description, "content": _json(schema)} | (
+        {"headers": named} if named else {}
+    )
+
+
+def _problems(*statuses: int) -> Schema:
+    names = {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
+    return {**names, "500": {"$ref": "#/components/responses/500"}}
+
+
+def _problem(description: str, **headers: Schema) -> Schema:
+    named = {name.replace("_", "-"): {"schema": value} for name, value in headers.items()}
+    return {
+        "description": description,
+        "content": {"application/problem+json": {"schema": ref("Problem")}},
+        "headers": {REQUEST_ID_HEADER: {"schema": text()}, **named},
+    }
+
+
+def _parameter(name: str, schema: Schema, description: str = "") -> Schema:
+    found = {"name": name, "in": "query", "required": False, "schema": schema}
+    return found | ({"description": description} if description else {})
+
+
+READING = (400, 401, 403, 404, 405, 503)
+WRITING = (400, 401, 403, 404, 405, 413, 415, 503)
+ACCEPTING = (400, 401, 403, 405, 409, 413, 415, 422, 503)
+
+URI = text(format="uri")
+REPLAYED = {"const": "true"}
+BY_ID = {"name": "id", "in": "path", "required": True, "schema": ID}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": KEY,
+    "description": "A request of the same key and content happens once, however often it is sent.",
+}
+
+FILTERS = [
+    _parameter("status", one_of(STATUSES)),
+    _parameter("channel", one_of(CHANNELS)),
+    _parameter("priority", one_of(Priority.labels)),
+    _parameter("to", text(), "Exactly as the notification shows it."),
+    _parameter("batch", ID),
+    _parameter("idempotency_key", KEY),
+    _parameter("created_after", TIME, "Created then or later."),
+    _parameter("created_before", TIME, "Created earlier."),
+    _parameter(
+        "page_size",
+        {"type": "integer", "minimum": 1, "maximum": PAGE_SIZE_MAX, "default": PAGE_SIZE},
+    ),
+    _parameter("cursor", text(), "From `next` or `previous` of a page."),
+]
+
+PATHS: dict[str, Schema] = {
+    "/notify": {
+        "post": {
+            "operationId": "notify",
+            "summary": "Send a notification",
+            "description": "It is stored when this answers 202, and will be sent or accounted for.",
+            "tags": ["notifications"],
+            "parameters": [IDEMPOTENCY_KEY],
+            "requestBody": _body("NotificationRequest"),
+            "responses": {
+                "202": _answer("Accepted.", "Notification", Location=URI),
+                "200": _answer(
+                    "The key was used before: the notification as it is now.",
+                    "Notification",
+                    Idempotent_Replayed=REPLAYED,
+                ),
+                **_problems(*ACCEPTING),
+            },
+        }
+    },
+    "/notify/batch": {
+        "post": {
+            "operationId": "notifyBatch",
+            "summary": "Send up to a thousand notifications",
+            "description": "Its items are independent; 400 only when none could be accepted.",
+            "tags": ["notifications"],
+            "parameters": [IDEMPOTENCY_KEY],
+            "requestBody": _body("BatchRequest"),
+            "responses": {
+                "202": _answer("What became of each.", "BatchAnswer", Location=URI),
+                "200": _answer(
+                    "The key was used before: what was answered then.",
+                    "BatchAnswer",
+                    Idempotent_Replayed=REPLAYED,
+                ),
+                **_problems(*ACCEPTING),
+            },
+        }
+    },
+    "/notifications": {
+        "get": {
+            "operationId": "listNotifications",
+            "summary": "List notifications, newest first",
+            "tags": ["notifications"],
+            "parameters": FILTERS,
+            "responses": {
+                "200": _answer("A page.", "NotificationPage"),
+                **_problems(400, 401, 403, 405, 503),
+            },
+        }
+    },
+    "/notifications/{id}": {
+        "parameters": [BY_ID],
+        "get": {
+            "operationId": "getNotification",
+            "summary": "Show a notification with its attempts and receipts",
+            "tags": ["notifications"],
+            "responses": {
+                "200": _answer("The notification.", "NotificationDetail"),
+                **_problems(*READING),
+            },
+        },
+    },
+    "/notifications/{id}/cancel": {
+        "parameters": [BY_ID],
+        "post": {
+            "operationId": "cancelNotification",
+            "summary": "Cancel a notification",
+            "tags": ["notifications"],
+            "requestBody": _body("CancelRequest", required=False),
+            "responses": {
+                "200": _answer("Cancelled: nothing will be sent after this.", "Notification"),
+                "202": _answer("In flight: it is not tried again.", "CancelRequested"),
+                **_problems(*WRITING, 409),
+            },
+        },
+    },
+    "/notifications/{id}/retry": {
+        "parameters": [BY_ID],
+        "post": {
+            "operationId": "retryNotification",
+            "summary": "Try a notification again that has come to an end",
+            "description": "An unknown one may have arrived: it needs accept_duplicate_risk.",
+            "tags": ["notifications"],
+            "requestBody": _body("RetryRequest", required=False),
+            "responses": {
+                "202": _answer("Queued again.", "Notification", Location=URI),
+                **_problems(*WRITING, 409),
+            },
+        },
+    },
+    "/batches/{id}": {
+        "parameters": [BY_ID],
+        "get": {
+            "operationId": "getBatch",
+            "summary": "Count the notifications of a batch by status",
+            "tags": ["batches"],
+            "responses": {"200": _answer("The batch.", "Batch"), **_problems(*READING)},
+        },
+    },
+    "/batches/{id}/cancel": {
+        "parameters": [BY_ID],
+        "post": {
+            "operationId": "cancelBatch",
+            "summary": "Cancel what of a batch has not been sent",
+            "tags": ["batches"],
+            "requestBody": _body("CancelRequest", required=False),
+            "responses": {
+                "200": _answer("The batch, and how many were cancelled.", "CancelledBatch"),
+                **_problems(*WRITING),
+            },
+        },
+    },
+    "/healthz": {
+        "get": {
+            "operationId": "health",
+            "summary": "Is this process alive",
+            "tags": ["operations"],
+            "security": [],
+            "responses": {"200": _answer("It is.", "Health"), **_problems(405)},
+        }
+    },
+    "/readyz": {
+        "get": {
+            "operationId": "readiness",
+            "summary": "Will what is accepted here be sent",
+            "tags": ["operations"],
+            "security": [],
+            "responses": {
+                "200": _answer("Database, broker and a worker are there.", "Readiness"),
+                "503": _answer("Something is missing.", "Readiness"),
+                **_problems(405),
+            },
+        }
+    },
+}
+
+RESPONSES: dict[str, Schema] = {
+    "400": _problem("Something is wrong with the request; `errors` lists all of it."),
+    "401": _problem("No valid API key was shown.", WWW_Authenticate={"const": "Bearer"}),
+    "403": _problem("The tenant is disabled."),
+    "404": _problem("There is no such thing."),
+    "405": _problem("Not possible here.", Allow=text()),
+    "409": _problem(
+        "Its status does not allow it; or the key is being stored: try again.",
+        Retry_After={"type": "integer", "examples": [BUSY_RETRY_SECONDS]},
+    ),
+    "413": _problem("The body is too large."),
+    "415": _problem("The body is not JSON in UTF-8."),
+    "422": _problem("The idempotency key was used with other content."),
+    "500": _problem("Something went wrong on our side."),
+    "503": _problem(
+        "The database is away.",
+        Retry_After={"type": "integer", "examples": [DATABASE_RETRY_SECONDS]},
+    ),
+}
+
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "Notifications",
+        "version": VERSION,
+        "description": "Accept once, deliver once, say honestly what happened, lose nothing.",
+    },
+    "security": [{"bearer": []}],
+    "paths": PATHS,
+    "components": {
+        "schemas": SCHEMAS,
+        "responses": RESPONSES,
+        "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+    },
+}

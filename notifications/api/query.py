@@ -1,0 +1,142 @@
+"""What may stand behind the question mark; everything else is a 400, with all reasons at once."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+from django.http import QueryDict
+
+from ..enums import Channel, Priority, Status
+from ..exceptions import FieldError
+from ..idempotency import parse_key
+from ..querysets import NotificationQuerySet
+from .parsers import pointer_part
+from .problems import Refused, invalid
+
+PAGE_SIZE = 50
+PAGE_SIZE_MAX = 250
+TEXT_MAX = 2048
+CURSOR_MAX = 200
+
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+RFC3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+
+
+def check_names(query: QueryDict, known: Collection[str]) -> list[FieldError]:
+    """Errors for parameters nobody knows, and for those given twice."""
+    unknown = [
+        FieldError(f"/{pointer_part(name)}", "unknown_parameter", "is not a known parameter")
+        for name in query
+        if name not in known
+    ]
+    repeated = [
+        FieldError(f"/{name}", "duplicate_parameter", "is given more than once")
+        for name in known
+        if len(query.getlist(name)) > 1
+    ]
+    return unknown + repeated
+
+
+def check(errors: Collection[FieldError]) -> None:
+    """Refuse the request when there are errors in its query."""
+    if errors:
+        raise Refused(invalid(list(errors), "invalid_query"))
+
+
+def parse_list(query: QueryDict) -> Mapping[str, Any]:
+    """The parameters of the list, read; raises Refused with everything wrong with them."""
+    errors = check_names(query, LIST_PARAMETERS)
+    values: dict[str, Any] = {}
+    for name, read in LIST_PARAMETERS.items():
+        if name in query:
+            try:
+                values[name] = read(str(query[name]))
+            except ValueError as error:
+                errors.append(FieldError(f"/{name}", "invalid_value", str(error)))
+    check(errors)
+    return values
+
+
+def filtered(rows: NotificationQuerySet, values: Mapping[str, Any]) -> NotificationQuerySet:
+    """`rows` narrowed down by every filter in `values`."""
+    if "status" in values:
+        rows = rows.with_status(values["status"])
+    return rows.filter(*(Q(**{LOOKUPS[name]: values[name]}) for name in values if name in LOOKUPS))
+
+
+def parse_id(text: str) -> UUID:
+    """The UUID in its usual form; Python alone takes braces, prefixes and more."""
+    if not ID.fullmatch(text):
+        raise ValueError("is no id")
+    return UUID(text)
+
+
+def _page_size(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 3):
+        raise ValueError(f"must be a number from 1 to {PAGE_SIZE_MAX}")
+    size = int(text)
+    if not 1 <= size <= PAGE_SIZE_MAX:
+        raise ValueError(f"must be a number from 1 to {PAGE_SIZE_MAX}")
+    return size
+
+
+def _text(text: str) -> str:
+    if len(text) > TEXT_MAX or not text.isprintable():
+        raise ValueError(f"must be printable, {TEXT_MAX} characters at most")
+    return text
+
+
+def _cursor(text: str) -> str:
+    if len(text) > CURSOR_MAX or not (text.isascii() and text.isprintable()):
+        raise ValueError("is no cursor of this list")
+    return text
+
+
+def _choice(values: Mapping[str, Any]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        if text not in values:
+            raise ValueError(f"must be one of: {', '.join(values)}")
+        return values[text]
+
+    return read
+
+
+def _time(text: str) -> datetime:
+    # A plus sign that was not escaped arrives as a space.
+    restored = text.replace(" ", "+")
+    if not RFC3339.fullmatch(restored):
+        raise ValueError("write RFC 3339 with an offset, such as 2030-01-31T08:00:00Z")
+    try:
+        return datetime.fromisoformat(restored.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError("there is no such time") from error
+
+
+LIST_PARAMETERS: Mapping[str, Callable[[str], Any]] = {
+    "status": _choice({status.value: status for status in Status}),
+    "channel": _choice({channel.value: channel for channel in Channel}),
+    "priority": _choice({priority.label: priority for priority in Priority}),
+    "to": _text,
+    "batch": parse_id,
+    "idempotency_key": parse_key,
+    "created_after": _time,
+    "created_before": _time,
+    "page_size": _page_size,
+    "cursor": _cursor,
+}
+
+LOOKUPS = {
+    "channel": "channel",
+    "priority": "priority",
+    "to": "to",
+    "batch": "batch",
+    "idempotency_key": "idempotency_key",
+    "created_after": "created_at__gte",
+    "created_before": "created_at__lt",
+}
+"""Filters that compare a column; `status` is a function of two."""

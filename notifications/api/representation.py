@@ -1,0 +1,154 @@
+"""How notifications and batches are shown: the one shape of contract and documentation."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import Count, Max
+from django.db.models.functions import Coalesce
+from rest_framework.request import Request
+from rest_framework.reverse import reverse
+
+from ..enums import Priority, ReceiptState, State, Status, WaitReason
+from ..lifecycle import TERMINAL, status_of
+from ..models import Attempt, Batch, Notification, Receipt
+from ..pipeline.accept import BatchAnswer
+from ..pipeline.explain import waiting
+
+
+def represent(notification: Notification, request: Request) -> dict[str, Any]:
+    """The notification as every endpoint shows it."""
+    return {
+        "id": str(notification.pk),
+        "url": notification_url(notification, request),
+        "channel": notification.channel,
+        "to": notification.to,
+        "template": None,
+        "subject": notification.content.get("subject"),
+        "priority": Priority(notification.priority).label,
+        "status": notification.status.value,
+        "created_at": rfc3339(notification.created_at),
+        "send_at": rfc3339(notification.send_at),
+        "expires_at": rfc3339(notification.expires_at),
+        "sent_at": rfc3339(notification.sent_at),
+        "settled_at": rfc3339(notification.settled_at),
+        "idempotency_key": notification.idempotency_key,
+        "batch": notification.batch_id and str(notification.batch_id),
+        "provider": notification.provider or None,
+        "provider_message_id": notification.provider_message_id or None,
+        "attempt_count": notification.attempt_count,
+        "next_attempt_at": rfc3339(_next_attempt_at(notification)),
+        "error": _error(notification),
+        "duplicate_risk": notification.duplicate_risk,
+        "metadata": notification.metadata,
+    }
+
+
+def represent_detail(notification: Notification, request: Request) -> dict[str, Any]:
+    """The notification with its attempts, its receipts and what it is waiting for."""
+    return {
+        **represent(notification, request),
+        "attempts": [_attempt(attempt) for attempt in notification.attempts.all()],
+        "receipts": [_receipt(receipt) for receipt in notification.receipts.all()],
+        "waiting": _waiting(notification),
+    }
+
+
+def represent_batch(batch: Batch, request: Request) -> dict[str, Any]:
+    """The batch with its notifications counted by status; finished when none can still be sent."""
+    rows = (
+        Notification.objects.filter(batch=batch)
+        .values("state", "receipt_state")
+        .annotate(count=Count("pk"), last=Max(Coalesce("settled_at", "sent_at")))
+        .order_by()
+    )
+    counts: Counter[Status] = Counter()
+    for row in rows:
+        status = status_of(State(row["state"]), ReceiptState(row["receipt_state"]))
+        counts[status] += row["count"]
+    finished = all(row["state"] in TERMINAL for row in rows)
+    times = [row["last"] for row in rows if row["last"]]
+    return {
+        "id": str(batch.pk),
+        "url": batch_url(batch, request),
+        "created_at": rfc3339(batch.created_at),
+        "total": counts.total(),
+        "counts": {status.value: counts[status] for status in Status},
+        "finished_at": rfc3339(max(times)) if finished and times else None,
+    }
+
+
+def represent_batch_answer(answer: BatchAnswer, request: Request) -> dict[str, Any]:
+    """What became of each item of a call of `POST /notify/batch`."""
+    outcomes = Counter(result.outcome for result in answer.results)
+    return {
+        "id": str(answer.batch.pk),
+        "accepted": outcomes["accepted"],
+        "replayed": outcomes["replayed"],
+        "rejected": outcomes["rejected"],
+        "results": [result.as_dict() for result in answer.results],
+        "url": batch_url(answer.batch, request),
+    }
+
+
+def notification_url(notification: Notification, request: Request) -> str:
+    return str(reverse("notifications:notification", (notification.pk,), request=request))
+
+
+def batch_url(batch: Batch, request: Request) -> str:
+    return str(reverse("notifications:batch", (batch.pk,), request=request))
+
+
+def rfc3339(time: datetime | None) -> str | None:
+    """The time in UTC, such as 2030-01-31T08:00:00.123456Z."""
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _next_attempt_at(notification: Notification) -> datetime | None:
+    put_off = notification.wait_reason not in ("", WaitReason.QUEUE)
+    waits = notification.state in (State.SCHEDULED, State.RETRY_WAIT)
+    if waits or (notification.state == State.QUEUED and put_off):
+        return notification.due_at
+    return None
+
+
+def _error(notification: Notification) -> dict[str, str] | None:
+    if not notification.error_code:
+        return None
+    return {"code": notification.error_code, "detail": notification.error_detail}
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "provider": attempt.provider,
+        "outcome": attempt.outcome,
+        "code": attempt.code or None,
+        "detail": attempt.detail or None,
+        "started_at": rfc3339(attempt.started_at),
+        "finished_at": rfc3339(attempt.finished_at),
+        "duration_ms": attempt.duration_ms,
+    }
+
+
+def _receipt(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "kind": ReceiptState(receipt.kind).label,
+        "provider": receipt.provider,
+        "occurred_at": rfc3339(receipt.occurred_at),
+        "received_at": rfc3339(receipt.received_at),
+    }
+
+
+def _waiting(notification: Notification) -> dict[str, Any] | None:
+    found = waiting(notification)
+    if found is None:
+        return None
+    return {
+        "reason": str(found.reason),
+        "scope": found.scope or None,
+        "until": rfc3339(found.until),
+        "detail": found.detail,
+    }

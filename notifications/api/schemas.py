@@ -1,0 +1,250 @@
+"""The shapes of requests and answers, as JSON Schema (2020-12, as OpenAPI 3.1 has it)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..enums import AttemptOutcome, Channel, Priority, ReceiptState, Status, WaitReason
+from .views import BATCH_MAX
+
+Schema = dict[str, Any]
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def nullable(schema: Schema) -> Schema:
+    if isinstance(schema.get("type"), str):
+        return {**schema, "type": [schema["type"], "null"]}
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def text(**more: Any) -> Schema:
+    return {"type": "string", **more}
+
+
+def one_of(words: Iterable[str]) -> Schema:
+    return {"type": "string", "enum": list(words)}
+
+
+def listing(items: Schema, **more: Any) -> Schema:
+    return {"type": "array", "items": items, **more}
+
+
+def shape(properties: dict[str, Schema], required: Iterable[str] | None = None) -> Schema:
+    """An object; all of its properties are there unless `required` names those that must be."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties if required is None else required),
+    }
+
+
+def strict(properties: dict[str, Schema], required: Iterable[str]) -> Schema:
+    """An object of a request: what it does not know, it refuses."""
+    return {**shape(properties, required), "additionalProperties": False}
+
+
+TIME = text(format="date-time")
+ID = text(format="uuid")
+URL = text(format="uri")
+COUNT: Schema = {"type": "integer", "minimum": 0}
+FLAG: Schema = {"type": "boolean"}
+KEY = text(minLength=1, maxLength=255, description="1 to 255 visible ASCII characters.")
+METADATA: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+STATUSES = [status.value for status in Status]
+CHANNELS = [channel.value for channel in Channel]
+
+REQUEST = strict(
+    {
+        "channel": one_of(CHANNELS),
+        "to": text(
+            description="An e-mail address, a number in E.164 or an https URL.",
+            examples=["ada@example.com"],
+        ),
+        "subject": text(description="E-mail."),
+        "body": text(description="E-mail and SMS."),
+        "html": text(description="E-mail."),
+        "event": text(description="Webhook."),
+        "payload": {"description": "Webhook: any JSON."},
+        "priority": {**one_of(Priority.labels), "default": Priority.NORMAL.label},
+        "send_at": nullable(TIME),
+        "expires_at": nullable(TIME),
+        "idempotency_key": nullable(KEY),
+        "metadata": nullable(METADATA),
+    },
+    required=("channel", "to"),
+)
+
+NOTIFICATION = shape(
+    {
+        "id": ID,
+        "url": URL,
+        "channel": one_of(CHANNELS),
+        "to": text(),
+        "template": nullable(text()),
+        "subject": nullable(text()),
+        "priority": one_of(Priority.labels),
+        "status": one_of(STATUSES),
+        "created_at": TIME,
+        "send_at": nullable(TIME),
+        "expires_at": nullable(TIME),
+        "sent_at": nullable(TIME),
+        "settled_at": nullable(TIME),
+        "idempotency_key": nullable(KEY),
+        "batch": nullable(ID),
+        "provider": nullable(text()),
+        "provider_message_id": nullable(text()),
+        "attempt_count": COUNT,
+        "next_attempt_at": nullable(TIME),
+        "error": nullable(shape({"code": text(), "detail": text()})),
+        "duplicate_risk": FLAG,
+        "metadata": METADATA,
+    }
+)
+
+ATTEMPT = shape(
+    {
+        "number": {"type": "integer", "minimum": 1},
+        "provider": text(),
+        "outcome": one_of(AttemptOutcome.values),
+        "code": nullable(text()),
+        "detail": nullable(text()),
+        "started_at": TIME,
+        "finished_at": TIME,
+        "duration_ms": COUNT,
+    }
+)
+
+RECEIPT = shape(
+    {
+        "kind": one_of(ReceiptState.labels),
+        "provider": text(),
+        "occurred_at": TIME,
+        "received_at": TIME,
+    }
+)
+
+WAITING = shape(
+    {
+        "reason": one_of(WaitReason.values),
+        "scope": nullable(text()),
+        "until": nullable(TIME),
+        "detail": text(),
+    }
+)
+
+DETAIL: Schema = {
+    "allOf": [
+        ref("Notification"),
+        shape(
+            {
+                "attempts": listing(ref("Attempt")),
+                "receipts": listing(ref("Receipt")),
+                "waiting": nullable(ref("Waiting")),
+            }
+        ),
+    ]
+}
+
+CANCEL_REQUESTED: Schema = {
+    "allOf": [ref("Notification"), shape({"cancel_requested": {"const": True}})]
+}
+
+PAGE = shape(
+    {
+        "results": listing(ref("Notification")),
+        "next": nullable(URL),
+        "previous": nullable(URL),
+    }
+)
+
+FIELD_ERROR = shape(
+    {
+        "pointer": text(description="A JSON pointer into the body, or a slash and a parameter."),
+        "code": text(),
+        "detail": text(),
+    }
+)
+
+BATCH_REQUEST = strict(
+    {
+        "notifications": listing(
+            {"description": "A NotificationRequest; one that is not is rejected by itself."},
+            minItems=1,
+            maxItems=BATCH_MAX,
+        )
+    },
+    required=("notifications",),
+)
+
+BATCH_ANSWER = shape(
+    {
+        "id": ID,
+        "accepted": COUNT,
+        "replayed": COUNT,
+        "rejected": COUNT,
+        "results": listing(
+            shape(
+                {
+                    "index": COUNT,
+                    "outcome": one_of(("accepted", "replayed", "rejected")),
+                    "id": nullable(ID),
+                    "errors": listing(ref("FieldError")),
+                }
+            )
+        ),
+        "url": URL,
+    }
+)
+
+BATCH = shape(
+    {
+        "id": ID,
+        "url": URL,
+        "created_at": TIME,
+        "total": COUNT,
+        "counts": shape(dict.fromkeys(STATUSES, COUNT)),
+        "finished_at": nullable(TIME),
+    }
+)
+
+PROBLEM = shape(
+    {
+        "type": text(),
+        "title": text(),
+        "status": {"type": "integer"},
+        "detail": text(),
+        "code": text(),
+        "errors": listing(ref("FieldError")),
+        "request_id": text(),
+    }
+)
+
+PART = shape({"ok": FLAG, "detail": text()})
+
+SCHEMAS: dict[str, Schema] = {
+    "NotificationRequest": REQUEST,
+    "Notification": NOTIFICATION,
+    "NotificationDetail": DETAIL,
+    "NotificationPage": PAGE,
+    "CancelRequested": CANCEL_REQUESTED,
+    "Attempt": ATTEMPT,
+    "Receipt": RECEIPT,
+    "Waiting": WAITING,
+    "RetryRequest": strict({"accept_duplicate_risk": FLAG}, required=()),
+    "CancelRequest": strict({}, required=()),
+    "BatchRequest": BATCH_REQUEST,
+    "BatchAnswer": BATCH_ANSWER,
+    "Batch": BATCH,
+    "CancelledBatch": {"allOf": [ref("Batch"), shape({"cancelled": COUNT})]},
+    "FieldError": FIELD_ERROR,
+    "Problem": PROBLEM,
+    "Health": shape({"status": {"const": "ok"}}),
+    "Readiness": shape(
+        {
+            "status": one_of(("ready", "not_ready")),
+            "checks": shape({"database": PART, "broker": PART, "worker": PART}),
+        }
+    ),
+}

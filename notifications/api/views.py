@@ -1,0 +1,215 @@
+"""The endpoints of a tenant: parse, call one function, answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ..enums import Status
+from ..exceptions import FieldError, InvalidNotification
+from ..idempotency import digest, parse_key
+from ..messages import Draft
+from ..pipeline import control
+from ..pipeline.accept import accept_batch, accept_one
+from ..validation import parse_notification
+from .base import TenantView, View
+from .pagination import link, page_of
+from .parsers import BATCH, ONE, pointer_part, read_optional_json
+from .problems import NOT_FOUND, Refused, invalid
+from .query import filtered, parse_list
+from .representation import (
+    notification_url,
+    represent,
+    represent_batch,
+    represent_batch_answer,
+    represent_detail,
+)
+
+BATCH_MAX = 1000
+REPLAYED = {"Idempotent-Replayed": "true"}
+
+
+class NotifyView(TenantView):
+    """`POST /notify`"""
+
+    def post(self, request: Request) -> Response:
+        data = self.json(ONE)
+        accepted = accept_one(self.tenant, _draft(data, request.headers.get("Idempotency-Key")))
+        body = represent(accepted.notification, request)
+        if accepted.replayed:
+            return Response(body, headers=REPLAYED)
+        location = {"Location": notification_url(accepted.notification, request)}
+        return Response(body, status=202, headers=location)
+
+
+class NotifyBatchView(TenantView):
+    """`POST /notify/batch`"""
+
+    def post(self, request: Request) -> Response:
+        key = _header_key(request.headers.get("Idempotency-Key"))
+        items = _items(self.json(BATCH))
+        answer = accept_batch(
+            self.tenant,
+            [_draft_or_errors(item) for item in items],
+            idempotency_key=key,
+            fingerprint=digest(items) if key else "",
+        )
+        body = represent_batch_answer(answer, request)
+        if answer.replayed:
+            return Response(body, headers=REPLAYED)
+        return Response(body, status=202, headers={"Location": body["url"]})
+
+
+class NotificationListView(TenantView):
+    """`GET /notifications`"""
+
+    reads_query = True
+
+    def get(self, request: Request) -> Response:
+        values = parse_list(self.query)
+        page = page_of(filtered(self.notifications, values), self.tenant, values)
+        return Response(
+            {
+                "results": [represent(row, request) for row in page.rows],
+                "next": link(page.next, self.tenant, request, self.query),
+                "previous": link(page.previous, self.tenant, request, self.query),
+            }
+        )
+
+
+class NotificationView(TenantView):
+    """`GET /notifications/{id}`"""
+
+    def get(self, request: Request, id: str) -> Response:
+        return Response(represent_detail(self.notification(id), request))
+
+
+class CancelView(TenantView):
+    """`POST /notifications/{id}/cancel`"""
+
+    def post(self, request: Request, id: str) -> Response:
+        _refuse_fields(read_optional_json(request._request))
+        notification = control.cancel(self.notification(id))
+        body = represent(notification, request)
+        if notification.status == Status.CANCELLED:
+            return Response(body)
+        return Response({**body, "cancel_requested": True}, status=202)
+
+
+class RetryView(TenantView):
+    """`POST /notifications/{id}/retry`"""
+
+    def post(self, request: Request, id: str) -> Response:
+        risk = _accepts_risk(read_optional_json(request._request))
+        notification = control.retry(self.notification(id), accept_duplicate_risk=risk)
+        location = {"Location": notification_url(notification, request)}
+        return Response(represent(notification, request), status=202, headers=location)
+
+
+class BatchView(TenantView):
+    """`GET /batches/{id}`"""
+
+    def get(self, request: Request, id: str) -> Response:
+        return Response(represent_batch(self.batch(id), request))
+
+
+class CancelBatchView(TenantView):
+    """`POST /batches/{id}/cancel`"""
+
+    def post(self, request: Request, id: str) -> Response:
+        _refuse_fields(read_optional_json(request._request))
+        batch = self.batch(id)
+        cancelled = control.cancel_batch(batch)
+        return Response({**represent_batch(batch, request), "cancelled": cancelled})
+
+
+class NothingView(View):
+    """Whatever else is asked for below our paths: a problem, not a project's page."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise Refused(NOT_FOUND)
+
+
+def _draft(data: dict[str, Any], header: str | None) -> Draft:
+    """The draft of a body and its `Idempotency-Key` header, which say the key between them."""
+    errors: list[FieldError] = []
+    if header is not None:
+        data, errors = _with_key(data, header)
+    try:
+        draft = parse_notification(data)
+    except InvalidNotification as error:
+        raise InvalidNotification([*error.errors, *errors]) from error
+    if errors:
+        raise InvalidNotification(errors)
+    return draft
+
+
+def _with_key(data: dict[str, Any], header: str) -> tuple[dict[str, Any], list[FieldError]]:
+    try:
+        key = parse_key(header)
+    except ValueError as error:
+        return data, [_key_error("invalid_key", f"the Idempotency-Key header: {error}")]
+    given = data.get("idempotency_key")
+    if given is None or given == key:
+        return {**data, "idempotency_key": key}, []
+    differs = "is not the same as the Idempotency-Key header"
+    return data, [_key_error("conflicting_keys", differs)]
+
+
+def _header_key(header: str | None) -> str | None:
+    try:
+        return header if header is None else parse_key(header)
+    except ValueError as error:
+        detail = f"the Idempotency-Key header: {error}"
+        raise InvalidNotification([_key_error("invalid_key", detail)]) from error
+
+
+def _key_error(code: str, detail: str) -> FieldError:
+    return FieldError("/idempotency_key", code, detail)
+
+
+def _items(data: Mapping[str, Any]) -> list[Any]:
+    errors = _unknown_fields(data, {"notifications"})
+    items = data.get("notifications")
+    if not isinstance(items, list):
+        errors.append(FieldError("/notifications", "invalid_type", "must be a list"))
+    elif not 1 <= len(items) <= BATCH_MAX:
+        detail = f"must hold 1 to {BATCH_MAX:,} notifications"
+        errors.append(FieldError("/notifications", "invalid_length", detail))
+    if errors or not isinstance(items, list):
+        raise Refused(invalid(errors))
+    return items
+
+
+def _draft_or_errors(item: Any) -> Draft | InvalidNotification:
+    try:
+        return parse_notification(item)
+    except InvalidNotification as error:
+        return error
+
+
+def _accepts_risk(data: Mapping[str, Any]) -> bool:
+    errors = _unknown_fields(data, {"accept_duplicate_risk"})
+    risk = data.get("accept_duplicate_risk", False)
+    if not isinstance(risk, bool):
+        detail = "must be true or false"
+        errors.append(FieldError("/accept_duplicate_risk", "invalid_type", detail))
+    if errors:
+        raise Refused(invalid(errors))
+    return bool(risk)
+
+
+def _refuse_fields(data: Mapping[str, Any]) -> None:
+    errors = _unknown_fields(data, set())
+    if errors:
+        raise Refused(invalid(errors))
+
+
+def _unknown_fields(data: Mapping[str, Any], known: set[str]) -> list[FieldError]:
+    return [
+        FieldError(f"/{pointer_part(name)}", "unknown_field", "is not a known field")
+        for name in data
+        if name not in known
+    ]

@@ -1,0 +1,186 @@
+"""The metrics of this host's processes, for Prometheus; fed by signals, read by a scrape.
+
+Counters and histograms live in each process, or in files that all share where
+PROMETHEUS_MULTIPROC_DIR is set: any process then answers for all of them, the dead included.
+Gauges are read from the database when scraped, and are the same whoever is asked. No label
+names a tenant or a recipient.
+"""
+
+import logging
+import os
+from collections import Counter as Tally
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import DatabaseError
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from ..enums import AttemptOutcome, Channel, Priority, ReceiptState, Status, WaitReason
+from ..models import Attempt, Notification
+from . import stats
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+WAIT_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600)
+CALL_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+ACCEPTED = Counter(
+    "notifications_accepted_total", "Notifications accepted.", ("channel", "priority")
+)
+ATTEMPTS = Counter(
+    "notifications_attempts_total",
+    "Delivery attempts, by what they came to.",
+    ("channel", "provider", "outcome"),
+)
+SETTLED = Counter(
+    "notifications_settled_total",
+    "Notifications that came to a final status.",
+    ("channel", "status"),
+)
+TIME_TO_SEND = Histogram(
+    "notifications_time_to_send_seconds",
+    "From accept or send_at until the provider accepted.",
+    ("channel", "priority"),
+    buckets=WAIT_BUCKETS,
+)
+PROVIDER_SECONDS = Histogram(
+    "notifications_provider_seconds",
+    "How long the provider took for an attempt.",
+    ("provider",),
+    buckets=CALL_BUCKETS,
+)
+RATE_LIMITED = Counter(
+    "notifications_rate_limited_total",
+    "Times a notification was put off by a rate limit.",
+    ("channel", "scope"),
+)
+RESCUED = Counter(
+    "notifications_rescued_total", "Notifications taken back from lost workers.", ("reason",)
+)
+FENCED = Counter("notifications_fenced_total", "Late writes refused.")
+RECEIPTS = Counter(
+    "notifications_receipts_total",
+    "Receipts of providers; ignored are those that told nothing new.",
+    ("provider", "kind", "result"),
+)
+
+METRICS: tuple[MetricWrapperBase, ...] = (
+    ACCEPTED,
+    ATTEMPTS,
+    SETTLED,
+    TIME_TO_SEND,
+    PROVIDER_SECONDS,
+    RATE_LIMITED,
+    RESCUED,
+    FENCED,
+    RECEIPTS,
+)
+
+
+def scrape() -> bytes:
+    """Everything there is to tell, in the format that CONTENT_TYPE names."""
+    registry = CollectorRegistry()
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
+    else:
+        for metric in METRICS:
+            registry.register(metric)
+    registry.register(_DatabaseGauges())
+    return generate_latest(registry)
+
+
+class _DatabaseGauges(Collector):
+    """The backlog and how late it is; an empty one is told as zeros, so that alerts can compare."""
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        try:
+            return [_backlog(), _oldest_due()]
+        except DatabaseError as error:
+            # The counters are most wanted just then.
+            logger.warning("no gauges: the database failed (%s)", type(error).__name__)
+            return []
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return []  # without it, registering would query the database once more
+
+
+def _backlog() -> GaugeMetricFamily:
+    labels = ("channel", "priority", "status")
+    gauge = GaugeMetricFamily("notifications_backlog", "Notifications not finished.", labels=labels)
+    counts = {(row.channel, row.priority, row.status): row.count for row in stats.backlog()}
+    for channel in Channel:
+        for priority in Priority:
+            for status in stats.UNFINISHED:
+                names = [channel.value, priority.label, status.value]
+                gauge.add_metric(names, counts.get((channel, priority, status), 0))
+    return gauge
+
+
+def _oldest_due() -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "notifications_oldest_due_seconds",
+        "How long the notification that is due for longest has been due.",
+        labels=("channel", "priority"),
+    )
+    ages = {(row.channel, row.priority): row.seconds for row in stats.oldest_due()}
+    for channel in Channel:
+        for priority in Priority:
+            names = [channel.value, priority.label]
+            gauge.add_metric(names, ages.get((channel, priority), 0))
+    return gauge
+
+
+# Receivers of signals: keyword arguments are those of `signals`.
+
+
+def count_accepted(notifications: Sequence[Notification], **_: Any) -> None:
+    tally = Tally((n.channel, n.priority) for n in notifications)
+    for (channel, priority), count in tally.items():
+        ACCEPTED.labels(_name(channel), Priority(priority).label).inc(count)
+
+
+def count_attempt(
+    notification: Notification, attempt: Attempt, seconds: float = 0.0, **_: Any
+) -> None:
+    channel = _name(notification.channel)
+    ATTEMPTS.labels(channel, attempt.provider, _name(attempt.outcome)).inc()
+    PROVIDER_SECONDS.labels(attempt.provider).observe(seconds)
+    if attempt.outcome == AttemptOutcome.ACCEPTED:
+        waited = attempt.finished_at - (notification.send_at or notification.created_at)
+        label = Priority(notification.priority).label
+        TIME_TO_SEND.labels(channel, label).observe(max(0.0, waited.total_seconds()))
+
+
+def count_settled(channel: str, status: Status, **_: Any) -> None:
+    SETTLED.labels(_name(channel), _name(status)).inc()
+
+
+def count_receipt(provider: str, kind: ReceiptState, applied: bool, **_: Any) -> None:
+    result = "applied" if applied else "ignored"
+    RECEIPTS.labels(provider, ReceiptState(kind).label, result).inc()
+
+
+def count_snoozed(channel: str, reason: str, scope: str, count: int, **_: Any) -> None:
+    if reason == WaitReason.RATE_LIMIT:
+        # `tenant:shop:50/s` is told as `tenant`: no label names a tenant.
+        RATE_LIMITED.labels(_name(channel), scope.partition(":")[0]).inc(count)
+
+
+def count_rescued(reason: str, count: int, **_: Any) -> None:
+    RESCUED.labels(_name(reason)).inc(count)
+
+
+def count_fenced(count: int, **_: Any) -> None:
+    FENCED.inc(count)
+
+
+def _name(word: str) -> str:
+    """The bare string of an enum's member or of a column that held one."""
+    return str.__str__(word)

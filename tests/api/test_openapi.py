@@ -1,0 +1,86 @@
+"""The document is valid, complete, and the page shows it."""
+
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+from django.urls import URLPattern, include, path
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from notifications import urls
+from notifications.api.openapi import DOCUMENT
+from notifications.channels import CONTENT_FIELDS
+from notifications.validation import COMMON_FIELDS
+
+pytestmark = pytest.mark.django_db
+
+UNDOCUMENTED = {"schema", "docs", "metrics", None}
+
+urlpatterns = [path("v1/", include(urls))]
+
+
+def operations() -> set[tuple[str, str]]:
+    return {
+        (path, method)
+        for path, item in DOCUMENT["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+
+
+def routes() -> set[tuple[str, str]]:
+    return {
+        ("/" + str(pattern.pattern).replace("<str:id>", "{id}"), method)
+        for pattern in urls.urlpatterns
+        if isinstance(pattern, URLPattern) and pattern.name not in UNDOCUMENTED
+        for method in ("get", "post", "put", "patch", "delete")
+        if hasattr(pattern.callback.cls, method)  # type: ignore[attr-defined]  # DRF sets it
+    }
+
+
+def test_the_document_is_valid() -> None:
+    document = Client().get("/schema").json()
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_operation_is_documented_and_no_other() -> None:
+    assert operations() == routes()
+
+
+@pytest.mark.parametrize(("path", "method"), sorted(operations()))
+def test_every_operation_names_its_answers_and_problems(path: str, method: str) -> None:
+    operation = DOCUMENT["paths"][path][method]
+    assert operation["operationId"]
+    assert operation["summary"]
+    assert any(status.startswith("2") for status in operation["responses"])
+    assert {"405", "500"} <= set(operation["responses"])
+    if operation.get("security") != []:
+        assert {"400", "401", "403", "503"} <= set(operation["responses"])
+
+
+def test_the_request_is_documented_with_the_fields_that_are_taken() -> None:
+    fields = DOCUMENT["components"]["schemas"]["NotificationRequest"]["properties"]
+    assert set(fields) == COMMON_FIELDS | CONTENT_FIELDS
+
+
+@pytest.mark.urls(__name__)
+def test_the_document_knows_under_which_prefix_it_is_served() -> None:
+    document = Client().get("/v1/schema").json()
+    assert document["servers"] == [{"url": "http://testserver/v1"}]
+
+
+def test_the_page_shows_the_document_with_files_that_are_there() -> None:
+    page = Client().get("/docs")
+    assert page["Content-Type"].startswith("text/html")
+    assert 'data-schema="/schema"' in page.content.decode()
+    for name in files(page):
+        assert finders.find(name), name
+
+
+def files(page: Any) -> list[str]:
+    parts = page.content.decode().split('"')
+    found = [part.removeprefix("/static/") for part in parts if part.startswith("/static/")]
+    assert len(found) == 2
+    return found
