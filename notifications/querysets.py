@@ -134,7 +134,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         self, ids: Collection[UUID], token: UUID, lease_seconds: float
     ) -> "list[Notification]":
         """Lease what is due of `ids`; call inside a transaction. What others hold is skipped."""
-        claimed = list(self.filter(pk__in=ids).due().lock())
+        claimed = list(self.filter(pk__in=ids).due().lock().select_related("tenant"))
         self._move(Move.CLAIM, [n.pk for n in claimed]).update(
             state=State.LEASED,
             lease_token=token,

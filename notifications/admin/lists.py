@@ -1,0 +1,76 @@
+"""What the lists of large tables share: read-only rows that are never counted in full."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+    TabularInline = admin.TabularInline[Any, Any]
+    ModelForm = forms.ModelForm[Any]
+    RowPaginator = Paginator[Any]
+else:  # These of Django's classes cannot be subscripted at run time.
+    ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
+    ModelForm, RowPaginator = forms.ModelForm, Paginator
+
+COUNTED_ROWS = 10_000
+"""How many rows of a list can be paged through; a search or a filter finds what lies beyond."""
+
+
+class BoundedPaginator(RowPaginator):
+    """Counts no further than `COUNTED_ROWS`, so that a page costs the same at any table size."""
+
+    @cached_property
+    def count(self) -> int:
+        return min(self._found, COUNTED_ROWS)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there is more than can be paged through."""
+        return self._found > COUNTED_ROWS
+
+    @cached_property
+    def _found(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[: COUNTED_ROWS + 1].count())
+
+
+class ReadOnly:
+    """Nobody adds, changes or deletes: rows are moved by the pipeline alone."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ReadOnlyAdmin(ReadOnly, ModelAdmin):
+    """A list to look at: newest first by primary key, without counts, facets or sorting."""
+
+    paginator = BoundedPaginator
+    list_per_page = 50
+    list_max_show_all = 0
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    ordering: ClassVar[tuple[str, ...]] = ("-pk",)
+    actions: Sequence[Any] | None = None
+
+
+class PartOfNotification(ReadOnly, TabularInline):
+    """Rows shown below their notification, to everybody who may see the notification."""
+
+    extra = 0
+    can_delete = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True

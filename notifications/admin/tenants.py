@@ -1,0 +1,113 @@
+"""Tenants and their API keys; a key's secret is shown in one answer and kept nowhere."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from .. import api_keys
+from ..models import APIKey, Tenant
+from .lists import ModelAdmin, ModelForm
+from .policy import EffectiveAtOnce
+
+
+@admin.register(Tenant)
+class TenantAdmin(EffectiveAtOnce, ModelAdmin):
+    list_display = ("name", "is_active", "created_at")
+    list_filter = ("is_active",)
+    search_fields = ("name",)
+    fields = ("name", "is_active", "created_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # Limits, pauses and the keys of rate buckets name the tenant: it keeps its name.
+        return ("name", "created_at") if obj else ("created_at",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class APIKeyForm(ModelForm):
+    def clean_expires_at(self) -> Any:
+        expires_at = self.cleaned_data["expires_at"]
+        if expires_at and expires_at <= timezone.now():
+            raise forms.ValidationError("This time has passed; the key would never work.")
+        return expires_at
+
+
+@admin.register(APIKey)
+class APIKeyAdmin(ModelAdmin):
+    form = APIKeyForm
+    list_display = (
+        "public_id",
+        "tenant",
+        "name",
+        "state",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+    )
+    list_select_related = ("tenant",)
+    search_fields = ("public_id", "name", "tenant__name")
+    actions = ("revoke",)
+    fields = ("tenant", "name", "expires_at")
+    shown = (
+        "public_id",
+        "tenant",
+        "state",
+        "created_at",
+        "expires_at",
+        "revoked_at",
+        "last_used_at",
+    )
+
+    @admin.display(description="state")
+    def state(self, key: APIKey) -> str:
+        if key.revoked_at:
+            return "revoked"
+        expired = key.expires_at and key.expires_at <= timezone.now()
+        return "expired" if expired else "live"
+
+    @admin.action(description="Revoke selected API keys", permissions=["change"])
+    def revoke(self, request: HttpRequest, keys: QuerySet[APIKey]) -> None:
+        """Refuse the keys from now on, for good."""
+        live = list(keys.filter(revoked_at=None))
+        APIKey.objects.filter(pk__in=[key.pk for key in live]).update(revoked_at=Now())
+        for key in live:
+            self.log_change(request, key, "Revoked.")
+        noun = "API key" if len(live) == 1 else "API keys"
+        self.message_user(request, f"{len(live)} {noun} revoked.", messages.SUCCESS)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("name", *self.shown) if obj else self.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return self.shown if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
+        if not change:
+            key = api_keys.make_key()
+            obj.public_id, obj.digest = key.public_id, key.digest
+            request.new_token = key.token  # type: ignore[attr-defined]  # only for the answer
+        super().save_model(request, obj, form, change)
+
+    def response_add(
+        self, request: HttpRequest, obj: APIKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """The page with the secret itself: a message would put it into a cookie or a session."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "API key created",
+            "opts": self.opts,
+            "original": obj,
+            "token": request.new_token,  # type: ignore[attr-defined]  # by save_model
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/notifications/apikey/created.html", context)

@@ -1,0 +1,58 @@
+"""How values read in the admin: statuses, times, contents, the reason of a wait."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+
+from ..pipeline.explain import Waiting
+
+
+def badge(status: str) -> SafeString:
+    """The status as a coloured word; the word alone says everything the colour does."""
+    return format_html(
+        '<span class="notification-status notification-status-{}">{}</span>', status, status
+    )
+
+
+def moment(when: datetime | None, timespec: str = "milliseconds") -> str:
+    """To the millisecond: what happened first is often the question."""
+    return localtime(when).replace(tzinfo=None).isoformat(" ", timespec) if when else ""
+
+
+def short_id(id: UUID) -> SafeString:
+    """The beginning (when) and the end (which one); the whole stands in its title."""
+    text = str(id)
+    return format_html(
+        '<span class="notification-id" title="{}">{}…{}</span>', id, text[:8], text[-6:]
+    )
+
+
+def in_words(waiting: Waiting | None) -> str:
+    """One sentence: why it has not gone yet, and until when."""
+    if waiting is None:
+        return "nothing"
+    until = f", until {moment(waiting.until, 'seconds')}" if waiting.until else ""
+    return f"{waiting.detail}{until}"
+
+
+def listed(values: Mapping[str, str]) -> SafeString:
+    """Names with their values, one line each."""
+    rows = format_html_join("", "<tr><th>{}</th><td>{}</td></tr>", values.items())
+    return format_html('<table class="notification-times">{}</table>', rows)
+
+
+def pretty(values: Mapping[str, Any]) -> SafeString:
+    """Each key with its value: text as it reads, the rest as JSON; all of it escaped."""
+    items = ((key, v if isinstance(v, str) else _json(v)) for key, v in values.items())
+    rows = format_html_join("", "<dt>{}</dt><dd><pre>{}</pre></dd>", items)
+    return format_html('<dl class="notification-content">{}</dl>', rows)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

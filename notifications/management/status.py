@@ -1,0 +1,156 @@
+"""What an operator wants to know first, gathered from cheap queries."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from celery import current_app
+from django.db.models import Count
+from django.db.models.functions import Now
+
+from ..conf import get_settings
+from ..enums import Channel, Scope, Status, WaitReason
+from ..lifecycle import IN_FLIGHT
+from ..models import Notification, Pause, Tenant
+from ..observability import readiness, stats
+from ..pipeline import explain, policy
+
+LATE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingOn:
+    """So many of a channel wait for the same thing."""
+
+    channel: Channel
+    reason: WaitReason
+    scope: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Held by workers now; `lapsed` of them past their lease, to be rescued within seconds."""
+
+    count: int
+    lapsed: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSet:
+    scope: str
+    name: str
+    rates: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSet:
+    scope: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    parts: list[readiness.Part]
+    backlog: list[stats.Backlog]
+    oldest_due: list[stats.OldestDue]
+    waiting_on: list[WaitingOn]
+    in_flight: InFlight
+    limits: list[LimitSet]
+    pauses: list[PauseSet]
+    workers: list[stats.WorkerSeen]
+    advice: list[str]
+
+
+def gather() -> Report:
+    """All of it as it is now; needs the database."""
+    parts, backlog, waiting = readiness.check_all(), stats.backlog(), waiting_on()
+    workers, oldest = stats.workers_seen(), stats.oldest_due()
+    return Report(
+        parts=parts,
+        backlog=backlog,
+        oldest_due=oldest,
+        waiting_on=waiting,
+        in_flight=in_flight(),
+        limits=list(limits()),
+        pauses=list(pauses()),
+        workers=workers,
+        advice=[
+            *_about_parts(parts),
+            *_about_waiting(waiting),
+            *_about_lateness(oldest, waiting, bool(workers)),
+        ],
+    )
+
+
+def waiting_on() -> list[WaitingOn]:
+    """Why the backlog has not gone yet, the largest share first."""
+    kinds = ("channel", "tenant", "state", "wait_reason", "wait_scope", "provider", "error_code")
+    # Two queries: each has a partial index of its own, which one for both could not use.
+    sets = (Notification.objects.waiting(), Notification.objects.with_status(Status.UNKNOWN))
+    counted = (rows.values(*kinds).annotate(rows=Count("pk")).order_by() for rows in sets)
+    groups = list(chain.from_iterable(counted))
+    tenants = Tenant.objects.in_bulk({group["tenant"] for group in groups})
+    counts: Counter[tuple[Channel, WaitReason, str]] = Counter()
+    for group in groups:
+        rows, tenant = group.pop("rows"), tenants[group.pop("tenant")]
+        found = explain.waiting(Notification(**group, tenant=tenant))
+        if found:
+            counts[Channel(group["channel"]), found.reason, found.scope] += rows
+    return [WaitingOn(*kind, count) for kind, count in counts.most_common()]
+
+
+def in_flight() -> InFlight:
+    held = Notification.objects.filter(state__in=sorted(IN_FLIGHT))
+    return InFlight(held.count(), held.filter(lease_until__lt=Now()).count())
+
+
+def limits() -> Iterator[LimitSet]:
+    """What holds now: of the settings, or what was set in their place while running."""
+    current, settings = policy.current(), get_settings()
+    subjects = {(Scope.CHANNEL.value, channel.value) for channel in settings.channels}
+    subjects |= {(Scope.PROVIDER.value, name) for name in settings.providers}
+    for scope, name in sorted(subjects | set(current.rates)):
+        keys = [limit.key for limit in current.limits_of(Scope(scope), name)]
+        if keys:
+            yield LimitSet(scope, name, ", ".join(key.rpartition(":")[2] for key in keys))
+
+
+def pauses() -> Iterator[PauseSet]:
+    for pause in Pause.objects.all():
+        yield PauseSet(pause.scope, pause.subject, pause.reason)
+    for tenant in Tenant.objects.filter(is_active=False):
+        yield PauseSet(Scope.TENANT.value, tenant.name, "switched off")
+
+
+def _about_parts(parts: list[readiness.Part]) -> Iterator[str]:
+    for part in parts:
+        if part.name == "worker" and not part.ok:
+            yield f"No worker: {part.detail}. Start one: celery -A {current_app.main} worker"
+        elif not part.ok:
+            yield f"The {part.name} {part.detail}. Nothing accepted is lost meanwhile."
+
+
+def _about_waiting(waiting: list[WaitingOn]) -> Iterator[str]:
+    for group in waiting:
+        if group.reason is WaitReason.PAUSED:
+            yield f"{group.count} {group.channel} held by {group.scope}: end it in the admin."
+        elif group.reason is WaitReason.RECONCILE:
+            yield (
+                f"{group.count} {group.channel} of unknown outcome ({group.scope}): a receipt may "
+                "settle them; or retry them in the admin, if a duplicate does no harm."
+            )
+
+
+def _about_lateness(
+    oldest: list[stats.OldestDue], waiting: list[WaitingOn], has_worker: bool
+) -> Iterator[str]:
+    queued = {group.channel for group in waiting if group.reason is WaitReason.QUEUE}
+    for due in oldest:
+        if has_worker and due.channel in queued and due.seconds > LATE_SECONDS:
+            yield (
+                f"{due.channel}, {due.priority.label}: due for {due.seconds:.0f} s although a "
+                "worker lives. Start more workers, or look into their log."
+            )
