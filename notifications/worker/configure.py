@@ -1,0 +1,134 @@
+"""What a Celery app needs to carry notifications, added to what it has."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from celery import Celery
+from celery.signals import task_postrun, task_prerun
+from django.db import close_old_connections
+from kombu import Exchange, Queue
+
+from .. import transport
+from ..enums import Channel, Priority
+from ..pipeline.publish import queue_name
+from .ticks import Ticks
+
+OPERATIONS_QUEUE = "notifications.operations"
+OPERATIONS = ("dispatch", "rescue")
+
+REDIS = ("redis", "rediss", "redis+socket")
+AMQP = ("amqp", "amqps", "pyamqp")
+
+TASKS_PER_CONNECTION = 1000
+
+
+def setup(app: Celery) -> None:
+    """Make `app` a complete worker: queues, routes, a rate limit that holds, ticks, safe defaults.
+
+    What the project has set itself stays as it is. Call it once, where the app is made.
+    """
+    app.set_default()
+    app.steps["consumer"].add(Ticks)
+    app.add_defaults(lambda: defaults(app.conf.broker_url))
+    app.on_after_configure.connect(_add_queues, weak=False)
+    if _is_configured(app):
+        _add_queues(app)
+    task_prerun.connect(_refresh_connections)
+    task_postrun.connect(_refresh_connections)
+
+
+def is_set_up(app: Celery) -> bool:
+    """Whether `setup` has been called for `app`."""
+    return Ticks in app.steps["consumer"]
+
+
+def _is_configured(app: Any) -> bool:
+    return bool(app.configured)
+
+
+def defaults(broker_url: str | Sequence[str] | None) -> dict[str, Any]:
+    """Celery settings for a broker, below the project's own."""
+    first = broker_url if isinstance(broker_url, str) else next(iter(broker_url or ()), "")
+    scheme = first.partition("://")[0]
+    return {
+        **COMMON,
+        **(IN_PROCESS if scheme in transport.IN_PROCESS else {}),
+        "broker_transport_options": _transport_options(scheme),
+    }
+
+
+COMMON: Mapping[str, Any] = {
+    "worker_consumer": "notifications.worker.consumer:Consumer",
+    # One message in hand for each slot of the pool: urgent work never waits behind prefetched bulk.
+    "worker_prefetch_multiplier": 1,
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    # Quick to fail, as publishing never decides anything: the row is found by the next tick.
+    # `task_publish_retry` must stay on; without it Celery takes 6 s to notice a dead broker.
+    "task_publish_retry_policy": {
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
+        "interval_max": 0.1,
+    },
+    "broker_connection_timeout": 2,
+    "broker_connection_retry_on_startup": True,
+    # Cancelling what a provider may already have would send it twice.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_hijack_root_logger": False,
+    "worker_redirect_stdouts": False,
+    # Django's connections outlive a task; `_refresh_connections` looks after them.
+    "CELERY_DB_REUSE_MAX": TASKS_PER_CONNECTION,
+}
+
+IN_PROCESS: Mapping[str, Any] = {
+    # The broker is in this process, so the pool has to be too.
+    "worker_pool": "threads",
+    "worker_timer": "notifications.worker.timer:Timer",
+}
+
+
+def _transport_options(scheme: str) -> dict[str, Any]:
+    if scheme in REDIS:
+        return {
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            "visibility_timeout": 3600,
+            "queue_order_strategy": "priority",
+        }
+    if scheme in AMQP:
+        return {"confirm_publish": True}
+    return {}
+
+
+def _add_queues(sender: Celery, **_: Any) -> None:
+    app = sender
+    present = app.amqp.Queues(app.conf.task_queues)
+    missing = [queue for queue in queues() if queue.name not in present]
+    if missing:
+        app.conf.task_queues = [*present.values(), *missing]
+    if OPERATIONS_ROUTES not in (routes := _as_list(app.conf.task_routes)):
+        app.conf.task_routes = [*routes, OPERATIONS_ROUTES]
+
+
+OPERATIONS_ROUTES = {f"notifications.{name}": {"queue": OPERATIONS_QUEUE} for name in OPERATIONS}
+
+
+def queues() -> list[Queue]:
+    """All queues of notifications, the most urgent first: brokers that keep an order serve it."""
+    exchange = Exchange("notifications", type="direct")
+    names = [queue_name(channel, priority) for priority in Priority for channel in Channel]
+    return [Queue(name, exchange, routing_key=name) for name in [OPERATIONS_QUEUE, *names]]
+
+
+def _as_list(routes: Any) -> list[Any]:
+    if routes is None:
+        return []
+    return list(routes) if isinstance(routes, list | tuple) else [routes]
+
+
+def _refresh_connections(sender: Any = None, **_: Any) -> None:
+    """Between two tasks, as Django does between two requests: close what is too old or broken."""
+    if not getattr(sender.request, "is_eager", False):
+        close_old_connections()
