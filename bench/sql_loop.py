@@ -7,6 +7,7 @@ settles it in windows, as the product does with the simulated provider, until no
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from uuid import UUID, uuid4
 
 import psycopg
@@ -55,7 +56,8 @@ MARK = """
 """
 SETTLE = """
     UPDATE notifications_notification n
-    SET state = 'sent', sent_at = statement_timestamp(), settled_at = NULL,
+    SET state = 'sent', sent_at = statement_timestamp(), settled_at = statement_timestamp(),
+        receipt_state = CASE WHEN receipt_state < 30 THEN 30 ELSE receipt_state END,
         provider_message_id = ended.message_id, error_code = '', error_detail = '',
         cancel_requested = false
     FROM unnest(%(ids)s::uuid[], %(message_ids)s::text[]) AS ended (id, message_id)
@@ -64,30 +66,19 @@ SETTLE = """
 """
 ATTEMPTS = """
     INSERT INTO notifications_attempt
-        (notification_id, number, provider, outcome, code, detail, started_at, finished_at)
-    SELECT id, 1, 'simulated', 'accepted', '', '', statement_timestamp(), statement_timestamp()
+        (notification_id, number, provider, outcome, code, detail, duration_ms)
+    SELECT id, 1, 'simulated', 'accepted', '', '', 0
     FROM unnest(%(ids)s::uuid[]) AS id
     ON CONFLICT (notification_id, number) DO UPDATE
     SET outcome = excluded.outcome, code = excluded.code, detail = excluded.detail,
-        finished_at = excluded.finished_at
-    RETURNING id
+        duration_ms = excluded.duration_ms, finished_at = excluded.finished_at
 """
 RECEIPTS = """
     INSERT INTO notifications_receipt
-        (notification_id, provider, event_id, kind, occurred_at, received_at)
-    SELECT id, 'simulated', id || ':1:delivered', 30, statement_timestamp(), statement_timestamp()
+        (notification_id, provider, event_id, kind)
+    SELECT id, 'simulated', id || ':1:delivered', 30
     FROM unnest(%(ids)s::uuid[]) AS id
     ON CONFLICT DO NOTHING
-"""
-OUTRANKED = """
-    SELECT id, channel, state, settled_at FROM notifications_notification
-    WHERE id = ANY(%(ids)s) AND receipt_state < 30 FOR UPDATE
-"""
-RAISE = """
-    UPDATE notifications_notification
-    SET receipt_state = 30, state = 'sent', settled_at = statement_timestamp(),
-        sent_at = coalesce(sent_at, statement_timestamp())
-    WHERE id = ANY(%(ids)s)
 """
 
 
@@ -119,14 +110,18 @@ def _deliver(connection: psycopg.Connection, ids: Sequence[UUID]) -> None:
     with connection.transaction():
         claimed = [row[0] for row in connection.execute(DUE, {"ids": ids})]
         connection.execute(CLAIM, {"ids": claimed, "token": token})
-    for window in _chunks(claimed, WINDOW):
-        values = {"ids": window, "token": token}
-        connection.execute(MARK, values)
+    windows = list(_chunks(claimed, WINDOW))
+    if windows:
+        connection.execute(MARK, {"ids": windows[0], "token": token})
+    for window, following in zip_longest(windows, windows[1:]):
         with connection.transaction():
+            values = {"ids": window, "token": token}
             message_ids = [f"sim-{id}-1" for id in window]
             connection.execute(SETTLE, {**values, "message_ids": message_ids})
-            for statement in (ATTEMPTS, RECEIPTS, OUTRANKED, RAISE):
+            for statement in (ATTEMPTS, RECEIPTS):
                 connection.execute(statement, values)
+            if following:
+                connection.execute(MARK, {"ids": following, "token": token})
 
 
 def _chunks(ids: Sequence[UUID], size: int) -> Iterator[list[UUID]]:

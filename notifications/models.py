@@ -1,5 +1,6 @@
 """The tables. What a status may become is in `lifecycle`, every move of it in `querysets`."""
 
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.core.validators import RegexValidator
@@ -227,8 +228,8 @@ class Attempt(models.Model):
     outcome = models.CharField(max_length=9, choices=AttemptOutcome)
     code = models.CharField(max_length=50, blank=True)
     detail = models.CharField(max_length=500, blank=True)
-    started_at = models.DateTimeField()
-    finished_at = models.DateTimeField()
+    duration_ms = models.PositiveIntegerField()
+    finished_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ("number",)
@@ -242,8 +243,8 @@ class Attempt(models.Model):
         return f"attempt {self.number}: {self.outcome}"
 
     @property
-    def duration_ms(self) -> int:
-        return round((self.finished_at - self.started_at).total_seconds() * 1000)
+    def started_at(self) -> datetime:
+        return self.finished_at - timedelta(milliseconds=self.duration_ms)
 
 
 class Receipt(models.Model):
@@ -256,7 +257,7 @@ class Receipt(models.Model):
     provider = models.CharField(max_length=50)
     event_id = models.CharField(max_length=255)
     kind = models.SmallIntegerField(choices=ReceiptState)
-    occurred_at = models.DateTimeField()
+    occurred_at = models.DateTimeField(db_default=Now())
     received_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -7,27 +7,22 @@ state. The methods return what moved and never raise for what did not.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import connections, models
+from django.db import connections, models, router
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 
-from .enums import ReceiptState, State, Status, WaitReason
-from .lifecycle import MOVES, WAITING, Move, states_of
-from .retry import FAST_RETRY_SECONDS
+from . import prepared
+from .enums import ReceiptState, State, Status
+from .lifecycle import IN_FLIGHT, MOVES, WAITING, Move, states_of
+from .prepared import Slot
+from .settlements import PROVEN, Settlement, settle
 
 if TYPE_CHECKING:
     from .models import APIKey, Notification, Tenant, Worker  # noqa: F401 - types only
-
-RETRY_GRACE_SECONDS = 5.0
-"""How long after `due_at` the dispatcher leaves a short delay to Celery's own countdown."""
-
-PROVEN = tuple(r for r in ReceiptState if r >= ReceiptState.DELIVERED)
-"""Receipts that prove the provider took the message, whatever became of it then."""
 
 
 class Clock(models.Func):
@@ -42,25 +37,6 @@ class Clock(models.Func):
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return Now().as_sqlite(compiler, connection, **context)
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """How one notification is to move after its attempt; `delay` is in seconds."""
-
-    id: UUID
-    move: Move
-    delay: float = 0.0
-    free: bool = False
-    final: bool = True
-    ambiguous: bool = False
-    risky: bool = False
-    provider_message_id: str = ""
-    code: str = ""
-    detail: str = ""
-
-
-_Kind = tuple[Move, bool, bool, bool, bool]
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
@@ -157,7 +133,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         scope: str = "",
     ) -> int:
         """Give leased rows back, unsent and free of charge; `delays` snoozes them (seconds)."""
-        due_at = _after(delays or {}, default=Now())
+        due_at = Now() + _by_id(delays) if delays else Now()
         return self._move(Move.RELEASE, ids, token).update(
             state=_back_in_line(),
             due_at=due_at,
@@ -174,51 +150,46 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         Refused are rows whose lease has less than `margin` seconds left, that have expired, or
         whose cancellation was asked for. Returns the ids that may be sent.
         """
-        marked = self._move(Move.MARK, ids, token).filter(
-            Q(expires_at=None) | Q(expires_at__gt=Clock()),
-            lease_until__gt=Clock() + timedelta(seconds=margin),
-            cancel_requested=False,
-        )
-        count = marked.update(
-            state=State.DISPATCHING,
-            attempt_count=F("attempt_count") + 1,
-            provider=provider,
-            dispatched_at=Clock(),
-            wait_reason="",
-            wait_scope="",
-        )
-        if count == len(ids):
+        using = router.db_for_write(self.model)
+        statement = prepared.update(using, ("mark", len(ids)), lambda: self._build_mark(len(ids)))
+        values: dict[str, Any] = {f"id{index}": id for index, id in enumerate(ids)}
+        values |= {"token": token, "provider": provider, "margin": timedelta(seconds=margin)}
+        if statement.run(using, values) == len(ids):
             return set(ids)
         held = self.filter(pk__in=ids, lease_token=token, state=State.DISPATCHING)
         return set(held.values_list("pk", flat=True))
 
-    def settle(self, token: UUID, settlements: Sequence[Settlement]) -> int:
-        """Write what attempts came to, one statement for each kind of move; how many moved."""
-        by_move: dict[_Kind, list[Settlement]] = defaultdict(list)
-        for item in settlements:
-            kind = (item.move, item.free, item.final, item.ambiguous, item.risky)
-            by_move[kind].append(item)
-        return sum(self._settle(token, key[0], items) for key, items in by_move.items())
+    def settle(self, token: UUID, items: Sequence[Settlement]) -> int:
+        """Write what attempts came to, one statement for each way to go; how many moved."""
+        return settle(self._whole(), router.db_for_write(self.model), token, items)
 
-    def settleable(self, token: UUID, ids: Collection[UUID]) -> set[UUID]:
-        """Lock and name those of `ids` that the holder of `token` may still settle."""
-        start, _ = MOVES[Move.ACCEPT]
-        held = self.filter(pk__in=ids, lease_token=token, state__in=sorted(start))
-        return set(held.select_for_update().values_list("pk", flat=True))
-
-    def _settle(self, token: UUID, move: Move, items: Sequence[Settlement]) -> int:
-        ids = [item.id for item in items]
-        values = _SETTLED_VALUES[move](items)
-        values |= {
-            "error_code": _each(items, "code"),
-            "error_detail": _each(items, "detail"),
-            "cancel_requested": False,
+    def _build_mark(self, count: int) -> "tuple[NotificationQuerySet, dict[str, Any]]":
+        start, _ = MOVES[Move.MARK]
+        marked = self._whole().filter(
+            Q(expires_at=None) | Q(expires_at__gt=Clock()),
+            pk__in=[Slot(f"id{index}", models.UUIDField()) for index in range(count)],
+            state__in=sorted(start),
+            lease_token=Slot("token", models.UUIDField()),
+            lease_until__gt=Clock() + Slot("margin", models.DurationField()),
+            cancel_requested=False,
+        )
+        return marked, {
+            "state": State.DISPATCHING,
+            "attempt_count": F("attempt_count") + 1,
+            "provider": Slot("provider", models.CharField()),
+            "dispatched_at": Clock(),
+            "wait_reason": "",
+            "wait_scope": "",
         }
-        if items[0].free:
-            values["uncounted_attempts"] = F("uncounted_attempts") + 1
-        if items[0].ambiguous:
-            values["was_ambiguous"] = True
-        return self._move(move, ids, token).update(**values)
+
+    def _whole(self) -> "NotificationQuerySet":
+        """The whole table, whatever this set is narrowed to."""
+        return type(self)(self.model, using=router.db_for_write(self.model))
+
+    def settled_under(self, token: UUID, ids: Collection[UUID]) -> set[UUID]:
+        """Those of `ids` that the holder of `token` has settled and nobody has taken since."""
+        held = self.filter(pk__in=ids, lease_token=token).exclude(state__in=sorted(IN_FLIGHT))
+        return set(held.values_list("pk", flat=True))
 
     # Moves of the rescuer
 
@@ -325,95 +296,8 @@ def _back_in_line() -> Case:
     )
 
 
-def _unless_proven(state: State, *whens: When) -> Case:
-    """The state to move to, unless a receipt or the wish to cancel says otherwise."""
-    proven = When(receipt_state__in=PROVEN, then=Value(State.SENT.value))
-    return Case(proven, *whens, default=Value(state.value))
-
-
-def _when_proven(*whens: When) -> Case:
-    """The time of settling, for rows that a receipt (or one of `whens`) has already decided."""
-    return Case(When(receipt_state__in=PROVEN, then=Now()), *whens, default=None)
-
-
-def _accepted(items: Sequence[Settlement]) -> dict[str, Any]:
-    return {
-        "state": State.SENT,
-        "sent_at": Now(),
-        "settled_at": Now() if items[0].final else _when_proven(),
-        "provider_message_id": _each(items, "provider_message_id"),
-    }
-
-
-def _to_be_retried(items: Sequence[Settlement]) -> dict[str, Any]:
-    delays = {item.id: item.delay for item in items}
-    by_dispatcher = {
-        id: delay + (RETRY_GRACE_SECONDS if delay <= FAST_RETRY_SECONDS else 0)
-        for id, delay in delays.items()
-    }
-    risk = {"duplicate_risk": True} if items[0].risky else {}
-    return risk | {
-        "state": _unless_proven(
-            State.RETRY_WAIT, When(cancel_requested=True, then=Value(State.CANCELLED.value))
-        ),
-        "settled_at": _when_proven(When(cancel_requested=True, then=Now())),
-        "due_at": _after(delays, Now()),
-        "publish_at": _after(by_dispatcher, Now()),
-        "wait_reason": WaitReason.BACKOFF,
-    }
-
-
-def _failed(items: Sequence[Settlement]) -> dict[str, Any]:
-    return {"state": _unless_proven(State.FAILED), "settled_at": Now()}
-
-
-def _parked(items: Sequence[Settlement]) -> dict[str, Any]:
-    return {
-        "state": _unless_proven(State.UNKNOWN),
-        "settled_at": _when_proven(),
-        "wait_reason": WaitReason.RECONCILE,
-    }
-
-
-def _abandoned(items: Sequence[Settlement]) -> dict[str, Any]:
-    cancelled = When(cancel_requested=True, then=Value(State.CANCELLED.value))
-    tried_before = When(attempt_count__gt=1, then=Value(State.RETRY_WAIT.value))
-    return {
-        "state": Case(cancelled, tried_before, default=Value(State.QUEUED.value)),
-        "settled_at": Case(When(cancel_requested=True, then=Now()), default=None),
-        "attempt_count": F("attempt_count") - 1,
-        "due_at": Now(),
-        "publish_at": Now(),
-    }
-
-
-_SETTLED_VALUES = {
-    Move.ACCEPT: _accepted,
-    Move.RETRY: _to_be_retried,
-    Move.FAIL: _failed,
-    Move.PARK: _parked,
-    Move.ABANDON: _abandoned,
-}
-
-
-def _each(items: Sequence[Settlement], name: str) -> Any:
-    """One value where all items agree, a CASE over the ids where they do not."""
-    values: dict[str, list[UUID]] = defaultdict(list)
-    for item in items:
-        values[getattr(item, name)].append(item.id)
-    if len(values) == 1:
-        return next(iter(values))
-    return _case({id: Value(value) for value, ids in values.items() for id in ids})
-
-
-def _after(delays: Mapping[UUID, float], default: Any) -> Any:
-    if not delays:
-        return default
-    now = Now()
+def _by_id(delays: Mapping[UUID, float]) -> Any:
+    """The delay of the row at hand."""
     if len(set(delays.values())) == 1:
-        return now + timedelta(seconds=next(iter(delays.values())))
-    return now + _case({id: Value(timedelta(seconds=delay)) for id, delay in delays.items()})
-
-
-def _case(values: Mapping[UUID, Value]) -> Case:
-    return Case(*(When(pk=id, then=value) for id, value in values.items()))
+        return timedelta(seconds=next(iter(delays.values())))
+    return Case(*(When(pk=id, then=Value(timedelta(seconds=d))) for id, d in delays.items()))

@@ -20,6 +20,7 @@ COMMON_FIELDS = frozenset(
     {"channel", "to", "priority", "send_at", "expires_at", "idempotency_key", "metadata"}
 )
 METADATA_MAX = 50
+POINTER_PART_MAX = 64
 METADATA_KEY_MAX = 64
 METADATA_VALUE_MAX = 1024
 DEPTH_MAX = 20
@@ -36,6 +37,13 @@ def parse_notification(data: object) -> Draft:
     if not isinstance(data, Mapping):
         raise InvalidNotification([FieldError("", "invalid_type", "must be a JSON object")])
     return _Parser(data).parse()
+
+
+def pointer_part(name: str) -> str:
+    """A key as a part of a JSON pointer (RFC 6901), printable and cut."""
+    safe = name.encode("ascii", "backslashreplace").decode("ascii")
+    printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in safe)
+    return printable[:POINTER_PART_MAX].replace("~", "~0").replace("/", "~1")
 
 
 class _Parser:
@@ -74,14 +82,14 @@ class _Parser:
     def _refuse_unknown(self) -> None:
         for name in self.data:
             if name not in COMMON_FIELDS and name not in CONTENT_FIELDS:
-                self._error(f"/{_escape(str(name))}", "unknown_field", "is not a known field")
+                self._error(f"/{pointer_part(str(name))}", "unknown_field", "is not a known field")
 
     def _refuse_unstorable(self) -> None:
         """Stop at what no database could hold or no answer could repeat, wherever it stands."""
         for name, value in list(self.data.items()):
             problem = _unstorable(value, DEPTH_MAX)
             if problem:
-                self._error(f"/{_escape(str(name))}", *problem)
+                self._error(f"/{pointer_part(str(name))}", *problem)
                 self.data = {k: v for k, v in self.data.items() if k != name}
 
     def _content(self, row: ChannelRow) -> dict[str, Any]:
@@ -203,7 +211,7 @@ def _metadata(value: Any) -> dict[str, str]:
     if len(value) > METADATA_MAX:
         raise ContentError("too_many", f"at most {METADATA_MAX} entries")
     for key, text in value.items():
-        pointer = f"/{_escape(str(key))}"
+        pointer = f"/{pointer_part(str(key))}"
         if not isinstance(text, str):
             raise _MetadataError(pointer, "invalid_type", "must be a string")
         if not 1 <= len(str(key)) <= METADATA_KEY_MAX or len(text) > METADATA_VALUE_MAX:
@@ -240,9 +248,3 @@ def _unstorable(value: Any, depth: int) -> tuple[str, str] | None:
 
 def _first(problems: Any) -> tuple[str, str] | None:
     return next((problem for problem in problems if problem), None)
-
-
-def _escape(name: str) -> str:
-    """A key as a part of a JSON pointer (RFC 6901), cut and made printable."""
-    safe = name.encode("ascii", "backslashreplace").decode("ascii")[:64]
-    return safe.replace("~", "~0").replace("/", "~1")

@@ -11,7 +11,8 @@ from django.utils import timezone
 from notifications.enums import ReceiptState, State, Status
 from notifications.lifecycle import MOVES, Move, states_of, status_of
 from notifications.models import Notification, Tenant
-from notifications.querysets import NotificationQuerySet, Settlement
+from notifications.querysets import NotificationQuerySet
+from notifications.settlements import Settlement, Way
 
 TOKEN = UUID("018f0000-0000-7000-8000-000000000001")
 
@@ -20,7 +21,7 @@ Act = Callable[[NotificationQuerySet, list[UUID], UUID], object]
 
 def settlement(move: Move) -> Act:
     def act(rows: NotificationQuerySet, ids: list[UUID], token: UUID) -> object:
-        return rows.settle(token, [Settlement(id, move) for id in ids])
+        return rows.settle(token, [Settlement(id, Way(move)) for id in ids])
 
     return act
 

@@ -15,14 +15,13 @@ from typing import Any, Protocol, cast
 from django.http import HttpRequest
 
 from ..exceptions import FieldError
+from ..validation import pointer_part
 from .problems import Problem, Refused, invalid
 
 CHUNK_BYTES = 64 * 1024
 DIGITS_MAX = 309  # as many as the largest double has
 KEYS_MAX = 200
 ERRORS_MAX = 100
-POINTER_PART_MAX = 64
-
 SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -52,13 +51,6 @@ def read_optional_json(request: HttpRequest) -> dict[str, Any]:
         return {}
     _check_headers(request)
     return _object(body, ONE)
-
-
-def pointer_part(name: str) -> str:
-    """A key as a part of a JSON pointer (RFC 6901), printable and cut."""
-    safe = name.encode("ascii", "backslashreplace").decode("ascii")
-    printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in safe)
-    return printable[:POINTER_PART_MAX].replace("~", "~0").replace("/", "~1")
 
 
 def _check_headers(request: HttpRequest) -> None:

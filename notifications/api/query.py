@@ -13,7 +13,7 @@ from ..enums import Channel, Priority, Status
 from ..exceptions import FieldError
 from ..idempotency import parse_key
 from ..querysets import NotificationQuerySet
-from .parsers import pointer_part
+from ..validation import pointer_part
 from .problems import Refused, invalid
 
 PAGE_SIZE = 50

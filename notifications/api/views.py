@@ -12,10 +12,10 @@ from ..idempotency import digest, parse_key
 from ..messages import Draft
 from ..pipeline import control
 from ..pipeline.accept import accept_batch, accept_one
-from ..validation import parse_notification
+from ..validation import parse_notification, pointer_part
 from .base import TenantView, View
 from .pagination import link, page_of
-from .parsers import BATCH, ONE, pointer_part, read_optional_json
+from .parsers import BATCH, ONE, read_optional_json
 from .problems import NOT_FOUND, Refused, invalid
 from .query import filtered, parse_list
 from .representation import (

@@ -6,7 +6,7 @@ the relay gets the ids.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db import OperationalError
 
+from .. import prepared
 from ..conf import get_settings
 from ..enums import Channel, Priority, State
 from ..exceptions import (
@@ -34,6 +35,8 @@ LOCK_TIMEOUT = "2s"
 """How long a request waits for another one that is storing the same key."""
 
 LOCK_NOT_AVAILABLE = "55P03"
+
+COLUMNS = tuple(field.attname for field in Notification._meta.concrete_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,8 @@ def accept_one(tenant: Tenant, draft: Draft) -> Accepted:
     Raises IdempotencyConflict when the key holds other content, Busy when another request is
     storing the same key and does not come to an end, InvalidNotification when it has expired.
     """
-    with _transaction():
-        [answer] = _store(tenant, [draft], None)
+    with _transaction() as now:
+        [answer] = _store(tenant, [draft], None, now)
     if isinstance(answer, NotificationError):
         raise answer
     return answer
@@ -84,8 +87,8 @@ def accept_one(tenant: Tenant, draft: Draft) -> Accepted:
 
 def accept_many(tenant: Tenant, drafts: Sequence[Draft]) -> list[Accepted | NotificationError]:
     """Store many at once in a constant number of statements; an answer for each, in order."""
-    with _transaction():
-        return _store(tenant, drafts, None)
+    with _transaction() as now:
+        return _store(tenant, drafts, None, now)
 
 
 def accept_batch(
@@ -102,11 +105,11 @@ def accept_batch(
     could be accepted, IdempotencyConflict and Busy as `accept_one`.
     """
     batch = Batch(tenant=tenant, idempotency_key=idempotency_key, fingerprint=fingerprint)
-    with _transaction():
+    with _transaction() as now:
         earlier = _claim_batch(batch)
         if earlier:
             return earlier
-        results = _store_items(tenant, items, batch)
+        results = _store_items(tenant, items, batch, now)
         if not any(result.id for result in results):
             raise InvalidNotification(
                 [e.under(f"/notifications/{r.index}") for r in results for e in r.errors]
@@ -118,15 +121,15 @@ def accept_batch(
 
 
 @contextmanager
-def _transaction() -> Iterator[None]:
-    """A transaction that gives up on a held key; a caller's own transaction is left as it is."""
+def _transaction() -> Iterator[datetime]:
+    """A transaction, with the database's time, that does not wait long for a held key.
+
+    The waiting of a transaction that the caller began is the caller's affair.
+    """
     own = not database.connection().in_atomic_block
     try:
         with database.atomic():
-            if own and database.connection().vendor == "postgresql":
-                with database.connection().cursor() as cursor:
-                    cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-            yield
+            yield database.now(lock_timeout=LOCK_TIMEOUT if own else "")
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
             raise Busy("another request with this key is being stored") from error
@@ -152,10 +155,10 @@ def _result_of(item: dict[str, Any]) -> ItemResult:
 
 
 def _store_items(
-    tenant: Tenant, items: Sequence[Draft | InvalidNotification], batch: Batch
+    tenant: Tenant, items: Sequence[Draft | InvalidNotification], batch: Batch, now: datetime
 ) -> list[ItemResult]:
     drafts = [item for item in items if isinstance(item, Draft)]
-    stored = iter(_store(tenant, drafts, batch))
+    stored = iter(_store(tenant, drafts, batch, now))
     answers = [next(stored) if isinstance(item, Draft) else item for item in items]
     return [_item_result(index, answer) for index, answer in enumerate(answers)]
 
@@ -175,21 +178,40 @@ def _item_result(index: int, answer: Accepted | NotificationError) -> ItemResult
 
 
 def _store(
-    tenant: Tenant, drafts: Sequence[Draft], batch: Batch | None
+    tenant: Tenant, drafts: Sequence[Draft], batch: Batch | None, now: datetime
 ) -> list[Accepted | NotificationError]:
     """Insert what is new, look up what the keys hold, judge each draft."""
-    now = database.now()
     by_dispatcher = len(drafts) > get_settings().batch_size
     rows = [_row(tenant, draft, batch, now, by_dispatcher) for draft in drafts]
     alive = [row for row in rows if row.expires_at is None or row.expires_at > now]
-    Notification.objects.bulk_create(alive, ignore_conflicts=True)
-    keys = [row.idempotency_key for row in rows if row.idempotency_key is not None]
-    holders = Notification.objects.filter(tenant=tenant, idempotency_key__in=keys) if keys else ()
-    by_key = {holder.idempotency_key: holder for holder in holders}
-    new = {row.pk for row in alive}
-    answers = [_judge(row, by_key.get(row.idempotency_key), row.pk in new) for row in rows]
+    if _insert(alive) == len(rows):
+        answers: list[Accepted | NotificationError] = [Accepted(row) for row in rows]
+    else:
+        answers = _judge_by_key(tenant, rows, {row.pk for row in alive})
     _announce([a.notification for a in answers if isinstance(a, Accepted) and not a.replayed])
     return answers
+
+
+def _insert(rows: Sequence[Notification]) -> int:
+    """Store what has no key or a free one; how many rows are known to be stored.
+
+    One row is the case that must be fast, and the only one in which the database's count is
+    heard: Django keeps that of `bulk_create` to itself.
+    """
+    if len(rows) != 1:
+        Notification.objects.bulk_create(rows, ignore_conflicts=True)
+        return sum(row.idempotency_key is None for row in rows)
+    values = {name: getattr(rows[0], name) for name in COLUMNS}
+    return prepared.insert(database.alias(), Notification, [values], ignore_conflicts=True)
+
+
+def _judge_by_key(
+    tenant: Tenant, rows: Sequence[Notification], alive: Container[UUID]
+) -> list[Accepted | NotificationError]:
+    keys = [row.idempotency_key for row in rows if row.idempotency_key is not None]
+    holders = Notification.objects.filter(tenant=tenant, idempotency_key__in=keys)
+    by_key = {holder.idempotency_key: holder for holder in holders}
+    return [_judge(row, by_key.get(row.idempotency_key), row.pk in alive) for row in rows]
 
 
 def _row(

@@ -20,8 +20,9 @@ def connection() -> BaseDatabaseWrapper:
     return connections[alias()]
 
 
-def atomic() -> AbstractContextManager[Any]:
-    return transaction.atomic(using=alias())
+def atomic(*, savepoint: bool = True) -> AbstractContextManager[Any]:
+    """A transaction, or a part of the one around it; without `savepoint` it fails as a whole."""
+    return transaction.atomic(using=alias(), savepoint=savepoint)
 
 
 def on_commit(function: Callable[[], Any]) -> None:
@@ -29,12 +30,18 @@ def on_commit(function: Callable[[], Any]) -> None:
     transaction.on_commit(function, using=alias(), robust=True)
 
 
-def now() -> datetime:
-    """The database's clock, in UTC. SQLite has none but that of its host."""
+def now(*, lock_timeout: str = "") -> datetime:
+    """The database's clock, in UTC. SQLite has none but that of its host.
+
+    With `lock_timeout` (as `2s`), the rest of the transaction waits no longer for a row lock.
+    """
     if connection().vendor != "postgresql":
         return datetime.now(UTC)
+    set_timeout = ", set_config('lock_timeout', %s, true)" if lock_timeout else ""
     with connection().cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
+        cursor.execute(
+            f"SELECT clock_timestamp(){set_timeout}", [lock_timeout] if lock_timeout else []
+        )
         clock: datetime = cursor.fetchone()[0]
     return clock.astimezone(UTC)
 

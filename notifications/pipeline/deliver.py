@@ -7,8 +7,9 @@ claim → gates → mark → send → settle, in windows of what the provider ta
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID, uuid4
 
 from django.db import InterfaceError, OperationalError
@@ -21,7 +22,7 @@ from ..messages import Grant, Limit, Message, Outcome, Want
 from ..models import Notification
 from ..providers.base import Provider
 from ..providers.registry import get_provider
-from ..retry import FAST_RETRY_SECONDS, Decision
+from ..retry import FAST_RETRY_SECONDS
 from ..signals import rows_snoozed
 from . import database, policy
 from .rescue import expire
@@ -56,14 +57,15 @@ def deliver(
     `stopping` is asked between windows: once it is true the rest is given back unsent.
     """
     lease = Lease(channel, stopping)
-    report = Report()
-    rows = lease.claim(ids)
-    report.claimed = len(rows)
-    allowed = lease.pass_gates(rows, report)
-    while allowed and lease.is_open():
-        allowed = lease.send_window(allowed, report)
-    report.released = lease.give_back([row.pk for row in allowed])
-    return report
+    rows = lease.pass_gates(lease.claim(ids))
+    while rows and lease.is_open():
+        rows = lease.send_windows(rows)
+    lease.give_back(rows)
+    return lease.report
+
+
+Step = tuple[list[Notification], list[Notification]]
+"""The rows that are marked to be sent now, and those that are left for later."""
 
 
 class Lease:
@@ -76,23 +78,22 @@ class Lease:
         self.seconds = get_settings().lease_seconds
         self.until = time.monotonic() + self.seconds
         self.provider: Provider = get_provider(get_settings().channel(channel).providers[0])
+        self.report = Report()
 
     def claim(self, ids: Sequence[UUID]) -> list[Notification]:
         with database.atomic():
-            return Notification.objects.claim(ids, self.token, self.seconds)
+            rows = Notification.objects.claim(ids, self.token, self.seconds)
+        self.report.claimed = len(rows)
+        return rows
 
-    def pass_gates(self, rows: Sequence[Notification], report: Report) -> list[Notification]:
+    def pass_gates(self, rows: list[Notification]) -> list[Notification]:
         """The rows that may go now; the others are put off, each with its reason."""
+        by_tenant = _by_tenant(self._hold_paused(rows))
+        wants = [Want(self._limits(tenant), len(queue)) for tenant, queue in by_tenant.items()]
         allowed: list[Notification] = []
-        by_tenant: dict[str, list[Notification]] = defaultdict(list)
-        for row in rows:
-            by_tenant[row.tenant.name].append(row)
-        open_ways = self._put_off_paused(by_tenant, report)
-        wants = [Want(self._limits(tenant), len(by_tenant[tenant])) for tenant in open_ways]
-        for tenant, grant in zip(open_ways, get_limiter().take(wants), strict=True):
-            queue = by_tenant[tenant]
+        for queue, grant in zip(by_tenant.values(), get_limiter().take(wants), strict=True):
             allowed += queue[: grant.units]
-            self._put_off_limited(queue[grant.units :], grant, report)
+            self._put_off_limited(queue[grant.units :], grant)
         return allowed
 
     def is_open(self) -> bool:
@@ -100,101 +101,128 @@ class Lease:
         remaining = self.until - time.monotonic()
         return remaining > self.provider.timeout + LEASE_MARGIN_SECONDS and not self.stopping()
 
-    def send_window(self, rows: list[Notification], report: Report) -> list[Notification]:
-        """Mark, send and settle the next rows; returns the rows that are left."""
+    def send_windows(self, rows: list[Notification]) -> list[Notification]:
+        """Mark, send and settle window after window; returns the rows that are left.
+
+        One commit settles a window and marks the next. It ends when the lease does, or when
+        another thread of this process wants its turn at the provider.
+        """
         window = window_of(self.provider.name, self.provider.window)
         with window.take(min(len(rows), self.provider.window)) as size:
-            marked = self._mark(rows[:size])
-            outcomes = self._send(marked)
-            self._settle(marked, outcomes, report)
-        return rows[size:]
+            marked, rows = self._persist(partial(self._mark_next, rows, size))
+            while marked:
+                outcomes = self._send(marked)
+                goes_on = self.is_open() and not window.is_wanted()
+                following = partial(self._mark_next, rows, size if goes_on else 0)
+                marked, rows = self._persist(partial(self._settle, marked, outcomes, following))
+        return rows
 
-    def give_back(self, ids: Sequence[UUID]) -> int:
-        return Notification.objects.release(ids, self.token) if ids else 0
+    def give_back(self, rows: Sequence[Notification]) -> None:
+        if rows:
+            ids = [row.pk for row in rows]
+            self.report.released += Notification.objects.release(ids, self.token)
 
-    def _put_off_paused(
-        self, by_tenant: dict[str, list[Notification]], report: Report
-    ) -> list[str]:
-        open_ways = []
-        for tenant, rows in by_tenant.items():
-            scope = policy.current().pause_on(self.channel, self.provider.name, tenant)
-            if scope is None:
-                open_ways.append(tenant)
-            else:
-                delays = dict.fromkeys((row.pk for row in rows), PAUSE_RECHECK_SECONDS)
-                self._put_off(delays, WaitReason.PAUSED, scope, report)
-        return open_ways
+    def _hold_paused(self, rows: list[Notification]) -> list[Notification]:
+        """Put off what a pause is on; asked again before each window, so that a pause is prompt."""
+        held: dict[str, list[Notification]] = defaultdict(list)
+        snapshot = policy.current()
+        for row in rows:
+            scope = snapshot.pause_on(self.channel, self.provider.name, row.tenant.name)
+            held[scope or ""].append(row)
+        open_rows = held.pop("", [])
+        for scope, queue in held.items():
+            delays = dict.fromkeys((row.pk for row in queue), PAUSE_RECHECK_SECONDS)
+            self._put_off(delays, WaitReason.PAUSED, scope)
+        return open_rows
 
     def _limits(self, tenant: str) -> tuple[Limit, ...]:
         return policy.current().limits_on(self.channel, self.provider.name, tenant)
 
-    def _put_off_limited(self, rows: Sequence[Notification], grant: Grant, report: Report) -> None:
+    def _put_off_limited(self, rows: Sequence[Notification], grant: Grant) -> None:
         """Spread what the limit refused over the time that it will take, instead of a herd."""
         gap = 1 / grant.rate if grant.rate else 0.0
         delays = {row.pk: grant.retry_after + i * gap for i, row in enumerate(rows)}
-        self._put_off(delays, WaitReason.RATE_LIMIT, grant.limited_by, report)
+        self._put_off(delays, WaitReason.RATE_LIMIT, grant.limited_by)
 
-    def _put_off(
-        self, delays: dict[UUID, float], reason: WaitReason, scope: str, report: Report
-    ) -> None:
+    def _put_off(self, delays: dict[UUID, float], reason: WaitReason, scope: str) -> None:
         if not delays:
             return
         count = Notification.objects.release(list(delays), self.token, delays, reason, scope)
-        report.put_off += count
+        self.report.put_off += count
         rows_snoozed.send_robust(
             sender=Notification, channel=self.channel, reason=reason, scope=scope, count=count
         )
+
+    def _mark_next(self, rows: list[Notification], size: int) -> Step:
+        """Mark the next rows that may still go."""
+        rows = self._hold_paused(rows) if size else rows
+        following, left = rows[:size], rows[size:]
+        marked = self._mark(following) if following else []
+        if following and not marked:
+            return self._mark_next(left, size)
+        return marked, left
 
     def _mark(self, rows: list[Notification]) -> list[Notification]:
         ids = [row.pk for row in rows]
         margin = self.provider.timeout + LEASE_MARGIN_SECONDS
         marked = Notification.objects.mark_dispatching(ids, self.token, self.provider.name, margin)
         if len(marked) < len(ids):
-            refused = [id for id in ids if id not in marked]
-            expire(refused)
+            refused = [row for row in rows if row.pk not in marked]
+            expire([row.pk for row in refused])
             self.give_back(refused)
-        held = [row for row in rows if row.pk in marked]
-        for row in held:
-            row.attempt_count += 1
-        return held
+        return [row for row in rows if row.pk in marked]
 
     def _send(self, rows: Sequence[Notification]) -> list[Outcome]:
         """Talk to the provider with no transaction open; whatever it raises may have been sent."""
+        for row in rows:
+            row.attempt_count += 1  # as the committed mark has it
         database.release_connection()
-        messages = [_message(row) for row in rows]
         deadline = self.until - self.provider.timeout - LEASE_MARGIN_SECONDS
         try:
-            outcomes = self.provider.send(messages, deadline) if messages else []
+            outcomes = self.provider.send([_message(row) for row in rows], deadline)
         except Exception as error:  # a provider's bug must not decide that nothing was sent
             logger.error("provider %s raised %s", self.provider.name, type(error).__name__)
             outcomes = []
-        if len(outcomes) != len(messages):
+        if len(outcomes) != len(rows):
             broken = Outcome.ambiguous("provider_error", "the provider's code failed while sending")
-            return [broken] * len(messages)
+            return [broken] * len(rows)
         return outcomes
 
     def _settle(
-        self, rows: Sequence[Notification], outcomes: Sequence[Outcome], report: Report
-    ) -> None:
+        self,
+        rows: Sequence[Notification],
+        outcomes: Sequence[Outcome],
+        following: Callable[[], Step],
+    ) -> Step:
         ended = [Ended(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
-        decisions = self._persist(ended)
-        report.settled += len(decisions)
-        report.again |= {
+        with database.atomic(savepoint=False):
+            decisions = settle(self.token, self.provider.name, ended)
+            step = following()
+        self.report.settled += len(decisions)
+        self.report.again |= {
             id: decision.delay
             for id, decision in decisions.items()
             if decision.move is Move.RETRY and decision.delay <= FAST_RETRY_SECONDS
         }
+        return step
 
-    def _persist(self, ended: Sequence[Ended]) -> Mapping[UUID, Decision]:
-        """Settle; while the database is away, keep what is known as long as the lease lasts."""
+    def _persist(self, write: Callable[[], Step]) -> Step:
+        """Run `write`; while the database is away, keep what is known while the lease lasts."""
         while True:
             try:
-                return settle(self.token, self.provider.name, ended)
+                return write()
             except (OperationalError, InterfaceError):
                 if time.monotonic() > self.until or database.connection().in_atomic_block:
                     raise
                 database.connection().close()
                 time.sleep(PERSIST_SECONDS)
+
+
+def _by_tenant(rows: Sequence[Notification]) -> dict[str, list[Notification]]:
+    by_tenant: dict[str, list[Notification]] = defaultdict(list)
+    for row in rows:
+        by_tenant[row.tenant.name].append(row)
+    return by_tenant
 
 
 def _message(row: Notification) -> Message:

@@ -1,17 +1,18 @@
 """Receipts: stored once each, applied by rank, never regressing, whatever the order."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 from uuid import UUID
 
-from django.db.models.functions import Now
-
+from .. import prepared
 from ..enums import Channel, ReceiptState, State
 from ..lifecycle import MOVES, Move, status_of
 from ..messages import ProviderReceipt
 from ..models import Notification, Receipt
-from ..querysets import PROVEN
+from ..settlements import PROVEN
 from ..signals import notification_settled, receipt_received
 from . import database
 
@@ -33,42 +34,50 @@ def receive(arrivals: Sequence[Arrival]) -> None:
 
 def record(arrivals: Sequence[Arrival]) -> None:
     """As `receive`, within the caller's transaction."""
-    if not arrivals:
-        return
-    Receipt.objects.bulk_create([_row(arrival) for arrival in arrivals], ignore_conflicts=True)
-    by_kind: dict[ReceiptState, dict[UUID, Arrival]] = defaultdict(dict)
+    store(arrivals)
+    by_kind: dict[ReceiptState, list[Arrival]] = defaultdict(list)
     for arrival in arrivals:
-        by_kind[arrival.receipt.kind][arrival.notification_id] = arrival
+        by_kind[arrival.receipt.kind].append(arrival)
     for kind, found in sorted(by_kind.items()):
-        _apply(kind, found)
+        rising = Notification.objects.raise_receipt([a.notification_id for a in found], kind)
+        database.on_commit(partial(_tell, kind, found, rising))
 
 
-def _row(arrival: Arrival) -> Receipt:
-    return Receipt(
-        notification_id=arrival.notification_id,
-        provider=arrival.provider,
-        event_id=arrival.receipt.event_id,
-        kind=arrival.receipt.kind,
-        occurred_at=arrival.receipt.occurred_at or Now(),
-        received_at=Now(),
-    )
+def store(arrivals: Sequence[Arrival]) -> None:
+    """Write receipts down, once for each event, without applying them."""
+    timed = [a for a in arrivals if a.receipt.occurred_at is not None]
+    untimed = [a for a in arrivals if a.receipt.occurred_at is None]
+    for rows in (
+        [_row(a) | {"occurred_at": a.receipt.occurred_at} for a in timed],
+        [_row(a) for a in untimed],
+    ):
+        if rows:
+            prepared.insert(database.alias(), Receipt, rows, ignore_conflicts=True)
 
 
-def _apply(kind: ReceiptState, found: dict[UUID, Arrival]) -> None:
-    rising = Notification.objects.raise_receipt(list(found), kind)
-    database.on_commit(lambda: _tell(kind, found, rising))
-
-
-def _tell(kind: ReceiptState, found: dict[UUID, Arrival], rising: Sequence[Notification]) -> None:
-    risen = {row.pk for row in rising}
-    for id, arrival in found.items():
+def tell_received(arrivals: Iterable[Arrival], risen: Container[UUID]) -> None:
+    """Send the signal of each receipt; `risen` are the notifications that changed by it."""
+    for arrival in arrivals:
         receipt_received.send_robust(
             sender=Receipt,
-            notification_id=id,
+            notification_id=arrival.notification_id,
             provider=arrival.provider,
-            kind=kind,
-            applied=id in risen,
+            kind=arrival.receipt.kind,
+            applied=arrival.notification_id in risen,
         )
+
+
+def _row(arrival: Arrival) -> dict[str, Any]:
+    return {
+        "notification_id": arrival.notification_id,
+        "provider": arrival.provider,
+        "event_id": arrival.receipt.event_id,
+        "kind": arrival.receipt.kind,
+    }
+
+
+def _tell(kind: ReceiptState, found: Sequence[Arrival], rising: Sequence[Notification]) -> None:
+    tell_received(found, {row.pk for row in rising})
     for row in rising if kind in PROVEN else ():
         if row.state == State.SENT or row.state in MOVES[Move.EVIDENCE][0]:
             notification_settled.send_robust(

@@ -3,6 +3,8 @@
 import logging
 from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from ..conf import get_settings
@@ -55,6 +57,7 @@ def _return_leased() -> int:
 
 
 def _settle_dispatching() -> int:
+    now = database.now()
     with database.atomic():
         rows = list(Notification.objects.lapsed(State.DISPATCHING, GRACE_SECONDS).lock()[:MOST])
         by_attempt: dict[tuple[UUID | None, str], list[Notification]] = defaultdict(list)
@@ -62,9 +65,14 @@ def _settle_dispatching() -> int:
             by_attempt[row.lease_token, row.provider].append(row)
         for (token, provider), held in by_attempt.items():
             if token is not None:
-                settle(token, provider, [Ended(row, LOST, row.dispatched_at) for row in held])
+                settle(token, provider, [Ended(row, _lost(row, now)) for row in held])
     _report("dispatching", len(rows))
     return len(rows)
+
+
+def _lost(row: Notification, now: datetime) -> Outcome:
+    began = row.dispatched_at or now
+    return replace(LOST, seconds=max(0.0, (now - began).total_seconds()))
 
 
 def _close(rows: list[Notification], moved: int, status: Status) -> None:

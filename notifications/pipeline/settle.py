@@ -3,22 +3,22 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models.functions import Now
-
+from .. import prepared
 from ..conf import get_settings
-from ..enums import AttemptOutcome, Channel, Status
-from ..lifecycle import Move
+from ..enums import AttemptOutcome, Channel, ReceiptState, State, Status
+from ..lifecycle import Move, status_of
 from ..messages import Outcome
 from ..models import Attempt, Notification
 from ..providers.registry import get_provider
-from ..querysets import Settlement
 from ..retry import Decision, History, decide
+from ..settlements import PROVEN, Settlement, Way
 from ..signals import attempt_finished, notification_settled, writes_fenced
 from . import database
-from .receive import Arrival, record
+from .receive import Arrival, store, tell_received
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +28,10 @@ CODE_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An attempt that has ended: `row.attempt_count` is its number.
-
-    `started_at` is given where the outcome was not timed by whoever made the attempt.
-    """
+    """An attempt that has ended: `row.attempt_count` is its number."""
 
     row: Notification
     outcome: Outcome
-    started_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +43,33 @@ class Abilities:
     reports_delivery: bool = False
 
 
-class _Fenced(Exception):
-    """Some rows are no longer ours; the transaction is rolled back."""
-
-
 def settle(token: UUID, provider: str, ended: Sequence[Ended]) -> Mapping[UUID, Decision]:
     """Write what the attempts under `token` came to; the decisions that took effect.
 
     Rows that another holder has meanwhile taken are left alone and counted as fenced.
     """
+    if not ended:
+        return {}
     abilities = _abilities_of(provider)
     decisions = {e.row.pk: _decide(abilities, e) for e in ended}
-    if not ended:
-        return decisions
-    try:
-        with database.atomic():
-            _write(token, abilities, ended, decisions, whole=True)
-    except _Fenced:
-        ended = _write_what_is_ours(token, abilities, ended, decisions)
+    settlements = [_settlement(abilities, e, decisions[e.row.pk]) for e in ended]
+    with database.atomic(savepoint=False):
+        moved = Notification.objects.settle(token, settlements)
+        if moved < len(ended):
+            ended = _fence(token, provider, ended, moved)
+        _record_attempts(provider, ended)
+        _record_receipts(provider, ended)
+        _announce_settled(abilities, ended, decisions)
     return {e.row.pk: decisions[e.row.pk] for e in ended}
+
+
+def _fence(token: UUID, provider: str, ended: Sequence[Ended], moved: int) -> list[Ended]:
+    """Those of `ended` that are still ours; the others came too late to be written."""
+    fenced = len(ended) - moved
+    logger.warning("fenced %d late writes to %s", fenced, provider)
+    database.on_commit(lambda: writes_fenced.send_robust(sender=Notification, count=fenced))
+    ours = Notification.objects.settled_under(token, [e.row.pk for e in ended])
+    return [e for e in ended if e.row.pk in ours]
 
 
 def _abilities_of(name: str) -> Abilities:
@@ -81,55 +85,29 @@ def _decide(abilities: Abilities, ended: Ended) -> Decision:
     return decide(ended.outcome, history, channel.retry, channel.on_unknown, abilities.honours_key)
 
 
-def _write(
-    token: UUID,
-    abilities: Abilities,
-    ended: Sequence[Ended],
-    decisions: Mapping[UUID, Decision],
-    *,
-    whole: bool,
-) -> None:
-    settlements = [_settlement(abilities, e, decisions[e.row.pk]) for e in ended]
-    moved = Notification.objects.settle(token, settlements)
-    if whole and moved != len(ended):
-        raise _Fenced
-    _record_attempts(abilities.name, ended)
-    record([Arrival(e.row.pk, abilities.name, r) for e in ended for r in e.outcome.receipts])
-    _announce_settled(abilities, ended, decisions)
-
-
-def _write_what_is_ours(
-    token: UUID,
-    abilities: Abilities,
-    ended: Sequence[Ended],
-    decisions: Mapping[UUID, Decision],
-) -> list[Ended]:
-    with database.atomic():
-        ours = Notification.objects.settleable(token, [e.row.pk for e in ended])
-        kept = [e for e in ended if e.row.pk in ours]
-        if kept:
-            _write(token, abilities, kept, decisions, whole=False)
-    fenced = len(ended) - len(kept)
-    logger.warning("fenced %d late writes to %s", fenced, abilities.name)
-    writes_fenced.send_robust(sender=Notification, count=fenced)
-    return kept
-
-
 def _settlement(abilities: Abilities, ended: Ended, decision: Decision) -> Settlement:
     outcome = ended.outcome
     ambiguous = outcome.kind is AttemptOutcome.AMBIGUOUS
-    return Settlement(
-        id=ended.row.pk,
-        move=decision.move,
-        delay=decision.delay,
+    way = Way(
+        decision.move,
         free=decision.free and decision.move is not Move.ABANDON,
         final=not abilities.reports_delivery,
         ambiguous=ambiguous,
         risky=ambiguous and not abilities.honours_key,
+        receipt=_highest(outcome),
+    )
+    return Settlement(
+        id=ended.row.pk,
+        way=way,
+        delay=decision.delay,
         provider_message_id=outcome.provider_message_id[:255],
         code=outcome.code[:CODE_MAX],
         detail=outcome.detail[:DETAIL_MAX],
     )
+
+
+def _highest(outcome: Outcome) -> ReceiptState:
+    return max((receipt.kind for receipt in outcome.receipts), default=ReceiptState.NONE)
 
 
 def _record_attempts(provider: str, ended: Sequence[Ended]) -> None:
@@ -138,55 +116,66 @@ def _record_attempts(provider: str, ended: Sequence[Ended]) -> None:
     What was abandoned never left this process: it is no attempt.
     """
     made = [e for e in ended if e.outcome.kind is not AttemptOutcome.ABANDONED]
-    attempts = [_attempt(provider, e) for e in made]
-    Attempt.objects.bulk_create(
-        attempts,
-        update_conflicts=True,
-        unique_fields=["notification", "number"],
-        update_fields=["outcome", "code", "detail", "finished_at"],
+    if not made:
+        return
+    rows = [_attempt(provider, e) for e in made]
+    prepared.insert(
+        database.alias(),
+        Attempt,
+        rows,
+        unique_fields=("notification", "number"),
+        update_fields=("outcome", "code", "detail", "duration_ms", "finished_at"),
     )
-    database.on_commit(lambda: _tell_finished(made, attempts))
+    database.on_commit(lambda: _tell_finished(made, rows))
 
 
-def _attempt(provider: str, ended: Ended) -> Attempt:
+def _attempt(provider: str, ended: Ended) -> dict[str, Any]:
     outcome = ended.outcome
-    return Attempt(
-        notification=ended.row,
-        number=ended.row.attempt_count,
-        provider=provider,
-        outcome=outcome.kind,
-        code=outcome.code[:CODE_MAX],
-        detail=outcome.detail[:DETAIL_MAX],
-        started_at=ended.started_at or Now() - timedelta(seconds=outcome.seconds),
-        finished_at=Now(),
-    )
+    return {
+        "notification_id": ended.row.pk,
+        "number": ended.row.attempt_count,
+        "provider": provider,
+        "outcome": outcome.kind,
+        "code": outcome.code[:CODE_MAX],
+        "detail": outcome.detail[:DETAIL_MAX],
+        "duration_ms": round(outcome.seconds * 1000),
+    }
 
 
-def _tell_finished(ended: Sequence[Ended], attempts: Sequence[Attempt]) -> None:
-    for e, attempt in zip(ended, attempts, strict=True):
-        # The rows have the database's times; listeners get this host's, which cost no statement.
-        attempt.finished_at = datetime.now(UTC)
-        attempt.started_at = attempt.finished_at - timedelta(seconds=e.outcome.seconds)
+def _tell_finished(ended: Sequence[Ended], rows: Sequence[dict[str, Any]]) -> None:
+    # The rows have the database's time; listeners get this host's, which costs no statement.
+    now = datetime.now(UTC)
+    for e, row in zip(ended, rows, strict=True):
+        attempt = Attempt(**row, finished_at=now)
         attempt_finished.send_robust(
             sender=Attempt, notification=e.row, attempt=attempt, seconds=e.outcome.seconds
         )
+
+
+def _record_receipts(provider: str, ended: Sequence[Ended]) -> None:
+    """Those that came with the outcome; the move itself has applied the highest of each row."""
+    arrivals = [Arrival(e.row.pk, provider, r) for e in ended for r in e.outcome.receipts]
+    if arrivals:
+        store(arrivals)
+        risen = {arrival.notification_id for arrival in arrivals}
+        database.on_commit(lambda: tell_received(arrivals, risen))
 
 
 def _announce_settled(
     abilities: Abilities, ended: Sequence[Ended], decisions: Mapping[UUID, Decision]
 ) -> None:
     """Tell what is now at its end; a CASE in the move may have led elsewhere than decided."""
-    sure = {
-        e.row.pk
-        for e in ended
-        if decisions[e.row.pk].move is Move.ACCEPT
-        and (e.outcome.receipts or not abilities.reports_delivery)
-    }
-    unsure = [e.row.pk for e in ended if e.row.pk not in sure]
-    settled = Notification.objects.filter(pk__in=unsure, settled_at__isnull=False)
-    told = [(n.pk, n.channel, n.status) for n in settled.only(*SETTLED_FIELDS)] if unsure else []
-    if not abilities.reports_delivery:
-        told += [(e.row.pk, e.row.channel, Status.SENT) for e in ended if e.row.pk in sure]
+    told, unsure = [], []
+    for e in ended:
+        kind = _highest(e.outcome)
+        certain = kind in PROVEN or not abilities.reports_delivery
+        if decisions[e.row.pk].move is Move.ACCEPT and certain:
+            told.append((e.row.pk, e.row.channel, status_of(State.SENT, kind)))
+        else:
+            unsure.append(e.row.pk)
+    if unsure:
+        settled = Notification.objects.filter(pk__in=unsure, settled_at__isnull=False)
+        told += [(n.pk, n.channel, n.status) for n in settled.only(*SETTLED_FIELDS)]
     database.on_commit(lambda: _tell_settled(told))
 
 

@@ -15,12 +15,15 @@ class Window:
 
     def __init__(self, size: int) -> None:
         self._free = size
+        self._waiting = 0
         self._changed = threading.Condition()
 
     @contextmanager
     def take(self, most: int) -> Iterator[int]:
         with self._changed:
+            self._waiting += 1
             self._changed.wait_for(lambda: self._free > 0)
+            self._waiting -= 1
             taken = min(most, self._free)
             self._free -= taken
         try:
@@ -29,6 +32,10 @@ class Window:
             with self._changed:
                 self._free += taken
                 self._changed.notify_all()
+
+    def is_wanted(self) -> bool:
+        """Whether another thread waits for a place: whoever holds some should let it in."""
+        return self._waiting > 0
 
 
 def window_of(provider: str, size: int) -> Window:

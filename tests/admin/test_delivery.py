@@ -3,7 +3,6 @@
 import html
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -224,7 +223,7 @@ class TestTheDetail:
             provider="simulated",
             outcome="ambiguous",
             code="timeout",
-            started_at=now - timedelta(milliseconds=1250),
+            duration_ms=1250,
             finished_at=now,
         )
         Receipt.objects.create(
@@ -260,7 +259,7 @@ class TestTheDetail:
                 number=number,
                 provider="simulated",
                 outcome="transient",
-                started_at=now,
+                duration_ms=0,
                 finished_at=now,
             )
             for number in range(1, 30)

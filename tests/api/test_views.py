@@ -229,7 +229,7 @@ def test_the_detail_shows_attempts_and_receipts(api: API, tenant: Tenant) -> Non
             provider="simulated",
             outcome=outcome,
             code="busy" if number == 1 else "",
-            started_at=now,
+            duration_ms=12,
             finished_at=now + timedelta(milliseconds=12),
         )
     Receipt.objects.create(

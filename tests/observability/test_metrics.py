@@ -62,7 +62,6 @@ def test_signals_are_counted_under_the_published_names(tenant: Tenant) -> None:
         notification=row,
         provider="p",
         outcome=AttemptOutcome.ACCEPTED,
-        started_at=now,
         finished_at=now,
     )
     send(signals.notification_accepted, notifications=[row, row])
@@ -123,7 +122,7 @@ def test_time_to_send_counts_from_send_at(tenant: Tenant) -> None:
         created_at=now - timedelta(days=1),
         send_at=now - timedelta(seconds=1),
     )
-    attempt = Attempt(provider="p", outcome="accepted", started_at=now, finished_at=now)
+    attempt = Attempt(provider="p", outcome="accepted", finished_at=now)
     labels = {"channel": "email", "priority": "bulk"}
     before = value(scraped(), "time_to_send_seconds_sum", **labels)
     send(signals.attempt_finished, notification=row, attempt=attempt, seconds=0.0)

@@ -42,11 +42,8 @@ def test_what_may_have_been_sent_is_unknown() -> None:
     assert rescue() == 1
     assert fresh(row).status == Status.UNKNOWN
     attempt = Attempt.objects.get(notification=row)
-    assert (attempt.outcome, attempt.code, attempt.started_at) == (
-        "ambiguous",
-        "worker_lost",
-        started,
-    )
+    assert (attempt.outcome, attempt.code) == ("ambiguous", "worker_lost")
+    assert abs(attempt.started_at - started) < timezone.timedelta(seconds=0.1)
 
 
 def test_what_may_have_been_sent_is_retried_where_the_channel_says_so(settings: Any) -> None:
