@@ -20,7 +20,7 @@ def represent(notification: Notification, request: Request) -> dict[str, Any]:
     """The notification as every endpoint shows it."""
     return {
         "id": str(notification.pk),
-        "url": notification_url(notification, request),
+        "url": reverse("notifications:notification", (notification.pk,), request=request),
         "channel": notification.channel,
         "to": notification.to,
         "template": None,
@@ -89,10 +89,6 @@ def represent_batch_answer(answer: BatchAnswer, request: Request) -> dict[str, A
         "results": [result.as_dict() for result in answer.results],
         "url": batch_url(answer.batch, request),
     }
-
-
-def notification_url(notification: Notification, request: Request) -> str:
-    return str(reverse("notifications:notification", (notification.pk,), request=request))
 
 
 def batch_url(batch: Batch, request: Request) -> str:

@@ -19,7 +19,6 @@ from .parsers import BATCH, ONE, read_optional_json
 from .problems import NOT_FOUND, Refused, invalid
 from .query import filtered, parse_list
 from .representation import (
-    notification_url,
     represent,
     represent_batch,
     represent_batch_answer,
@@ -39,8 +38,7 @@ class NotifyView(TenantView):
         body = represent(accepted.notification, request)
         if accepted.replayed:
             return Response(body, headers=REPLAYED)
-        location = {"Location": notification_url(accepted.notification, request)}
-        return Response(body, status=202, headers=location)
+        return Response(body, status=202, headers={"Location": body["url"]})
 
 
 class NotifyBatchView(TenantView):
@@ -103,8 +101,8 @@ class RetryView(TenantView):
     def post(self, request: Request, id: str) -> Response:
         risk = _accepts_risk(read_optional_json(request._request))
         notification = control.retry(self.notification(id), accept_duplicate_risk=risk)
-        location = {"Location": notification_url(notification, request)}
-        return Response(represent(notification, request), status=202, headers=location)
+        body = represent(notification, request)
+        return Response(body, status=202, headers={"Location": body["url"]})
 
 
 class BatchView(TenantView):
