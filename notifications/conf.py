@@ -88,11 +88,22 @@ class ChannelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CircuitSettings:
+    """When a provider is no longer asked: so large a part of at least so many calls failed."""
+
+    failure_ratio: float = 0.5
+    min_calls: int = 10
+    window: float = 60.0
+    open_for: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderSettings:
     backend: str
     options: Mapping[str, Any] = field(default_factory=dict)
     rate_limit: tuple[Rate, ...] = ()
     timeout: float = 10.0
+    circuit: CircuitSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +128,7 @@ class Settings:
     dispatch_seconds: float = 1.0
     hint_seconds: float = 30.0
     max_abandons: int = 5
+    retention_days: int = 90
 
     def channel(self, channel: str) -> ChannelSettings:
         return self.channels[Channel(channel)]
@@ -166,6 +178,7 @@ def parse(raw: Any) -> tuple[Settings, list[Problem]]:
         dispatch_seconds=reader.take("DISPATCH_SECONDS", 1.0, _positive),
         hint_seconds=reader.take("HINT_SECONDS", 30.0, _positive),
         max_abandons=reader.take("MAX_ABANDONS", 5, _positive_int),
+        retention_days=reader.take("RETENTION_DAYS", 90, _positive_int),
     )
     reader.finish()
     _check_leases(settings, reader.problems)
@@ -227,6 +240,23 @@ def _provider(reader: _Reader) -> ProviderSettings:
         options=reader.take("OPTIONS", {}, _mapping),
         rate_limit=reader.take("RATE_LIMIT", NO_RATES, _rates),
         timeout=reader.take("TIMEOUT", 10.0, _positive),
+        circuit=_circuit(reader),
+    )
+    reader.finish()
+    return values
+
+
+def _circuit(above: _Reader) -> CircuitSettings | None:
+    """Only where it is asked for: an empty dict asks for the defaults."""
+    if above.raw.get("CIRCUIT") is None:
+        above.take("CIRCUIT", None, _none)
+        return None
+    reader, default = above.below("CIRCUIT"), CircuitSettings()
+    values = CircuitSettings(
+        failure_ratio=reader.take("FAILURE_RATIO", default.failure_ratio, _ratio),
+        min_calls=reader.take("MIN_CALLS", default.min_calls, _positive_int),
+        window=reader.take("WINDOW", default.window, _positive),
+        open_for=reader.take("OPEN_FOR", default.open_for, _positive),
     )
     reader.finish()
     return values
@@ -320,6 +350,16 @@ def _bool(value: Any) -> bool:
 def _positive(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError("it must be a number above 0")
+    return float(value)
+
+
+def _none(value: Any) -> None:
+    return None
+
+
+def _ratio(value: Any) -> float:
+    if _positive(value) > 1:
+        raise ValueError("it must be at most 1")
     return float(value)
 
 

@@ -108,6 +108,14 @@ class Scope(TextChoices):
     TENANT = "tenant"
 
 
+class CircuitState(TextChoices):
+    """Whether a provider is asked at all."""
+
+    CLOSED = "closed", "closed"
+    HALF_OPEN = "half_open", "half-open"
+    OPEN = "open", "open"
+
+
 class OnUnknown(StrEnum):
     """What becomes of a notification whose attempt had an ambiguous outcome."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .enums import AttemptOutcome, Channel, Priority, ReceiptState
+from .enums import AttemptOutcome, Channel, CircuitState, Priority, ReceiptState
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +132,40 @@ class Grant:
     limited_by: str = ""
     retry_after: float = 0.0
     rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """How many messages a provider's circuit lets through now.
+
+    `retry_after` is in seconds and for those it holds back, `reason` says why it opened. `probe`
+    is set when the one unit is a probe, and is to be given back with what became of it.
+    """
+
+    units: int
+    state: CircuitState = CircuitState.CLOSED
+    retry_after: float = 0.0
+    reason: str = ""
+    probe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What calls say of their provider: how many it served, how many failed by its own fault.
+
+    `fatal` is a failure that every other message would meet too.
+    """
+
+    ok: int = 0
+    failed: int = 0
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """A provider's circuit as it is: since when and why, and until when at least."""
+
+    state: CircuitState = CircuitState.CLOSED
+    since: datetime | None = None
+    reason: str = ""
+    until: datetime | None = None

@@ -9,7 +9,17 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from .enums import AttemptOutcome, Channel, Priority, ReceiptState, Scope, State, Status, WaitReason
+from .enums import (
+    AttemptOutcome,
+    Channel,
+    CircuitState,
+    Priority,
+    ReceiptState,
+    Scope,
+    State,
+    Status,
+    WaitReason,
+)
 from .lifecycle import IN_FLIGHT, MOVES, WAITING, Move, status_of
 from .querysets import (
     APIKeyQuerySet,
@@ -178,6 +188,14 @@ class Notification(models.Model):
                 condition=Q(state__in=sorted(WAITING)),
                 name="notifications_owed_idx",
             ),
+            # Whether it owes anything at all: one probe for all lanes and tenants together. Nothing
+            # that waits has `cancel_requested`; it keeps the query of a lane off this index, which
+            # PostgreSQL would take while its statistics know nothing of a new backlog.
+            models.Index(
+                fields=("publish_at",),
+                condition=Q(state__in=sorted(WAITING), cancel_requested=False),
+                name="notifications_publish_idx",
+            ),
             models.Index(
                 fields=("lease_until",),
                 condition=Q(state__in=sorted(IN_FLIGHT)),
@@ -327,6 +345,25 @@ class RateBucket(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class ProviderCircuit(models.Model):
+    """The circuit breaker's book of a provider; only `gates.database` touches it.
+
+    Times are in seconds since 1970 by the database's clock.
+    """
+
+    provider = models.CharField(max_length=100, primary_key=True)
+    state = models.CharField(max_length=9, choices=CircuitState, default=CircuitState.CLOSED)
+    since = models.FloatField(default=0.0)
+    reason = models.CharField(max_length=20, blank=True)
+    until = models.FloatField(default=0.0)
+    trips = models.PositiveSmallIntegerField(default=0)
+    probe = models.CharField(max_length=32, blank=True)
+    window = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.state}"
 
 
 class Worker(models.Model):

@@ -26,3 +26,12 @@ rows_rescued = Signal()
 
 writes_fenced = Signal()
 """`count`: outcomes that came too late to be written."""
+
+limiter_degraded = Signal()
+"""`reason`: what keeps the gates' books is away, so a local share of each limit applies.
+
+Sent when it is found away, and whenever it is asked again in vain.
+"""
+
+circuit_changed = Signal()
+"""`provider`, `state`, `reason`: its circuit opened, lets a probe through, or closed again."""

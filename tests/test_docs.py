@@ -27,7 +27,7 @@ from notifications.models import Tenant
 from notifications.pipeline import rescue, tick
 from notifications.pipeline.deliver import deliver
 from notifications.providers.simulated import OUTCOMES, WITH_AMOUNT
-from notifications.querysets import RETRY_GRACE_SECONDS
+from notifications.settlements import RETRY_GRACE_SECONDS
 from notifications.validation import COMMON_FIELDS
 from tests.processes import ROOT
 
@@ -251,6 +251,7 @@ def test_the_settings_of_the_readme_are_usable_and_complete() -> None:
         ("CHANNELS", conf.ChannelSettings, ("CHANNELS", "sms")),
         ("RETRY", conf.Retry, ("CHANNELS", "email", "RETRY")),
         ("PROVIDERS", conf.ProviderSettings, ("PROVIDERS", "mine")),
+        ("CIRCUIT", conf.CircuitSettings, ("PROVIDERS", "mine", "CIRCUIT")),
         ("GATES", conf.GateSettings, ("GATES",)),
     ],
 )

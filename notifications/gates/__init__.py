@@ -2,44 +2,72 @@
 
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from django.core.signals import setting_changed
 
 from ..conf import GateSettings, get_settings
-from .base import Limiter
+from .base import Breaker, Limiter
+from .circuit import Rules, tally
 
-__all__ = ["Limiter", "forget_limiter", "get_limiter", "problems"]
+__all__ = [
+    "Breaker",
+    "Limiter",
+    "forget_gates",
+    "get_breaker",
+    "get_limiter",
+    "problems",
+    "tally",
+]
 
 
 @cache
 def get_limiter() -> Limiter:
     """The limiter that the settings name; one for each process."""
     gates = get_settings().gates
-    return _backend(gates.backend)(gates.options)
+    limiter: Limiter = _backend(gates.backend).Limiter(gates.options)
+    return limiter
 
 
-def forget_limiter(*, setting: str = "NOTIFICATIONS", **_: Any) -> None:
-    """Make it anew next time; connected to Django's `setting_changed`."""
+@cache
+def get_breaker() -> Breaker:
+    """The breaker that the settings name; one for each process."""
+    settings = get_settings()
+    rules = {
+        name: Rules.of(provider.circuit, provider.timeout)
+        for name, provider in settings.providers.items()
+        if provider.circuit
+    }
+    breaker: Breaker = _backend(settings.gates.backend).Breaker(settings.gates.options, rules)
+    return breaker
+
+
+def forget_gates(*, setting: str = "NOTIFICATIONS", **_: Any) -> None:
+    """Make them anew next time; connected to Django's `setting_changed`."""
     if setting == "NOTIFICATIONS":
         get_limiter.cache_clear()
+        get_breaker.cache_clear()
 
 
-setting_changed.connect(forget_limiter)
+setting_changed.connect(forget_gates)
 
 
 def problems(gates: GateSettings) -> list[str]:
     """What is wrong with the settings' `GATES`, a sentence each, for `manage.py check`."""
     try:
         backend = _backend(gates.backend)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         return [f'BACKEND "{gates.backend}" cannot be used: {error}.']
-    return backend.problems(gates.options)
+    limiter: type[Limiter] = backend.Limiter
+    return limiter.problems(gates.options)
 
 
-def _backend(path: str) -> type[Limiter]:
-    """The `Backend` class of the module at `path`."""
-    backend = import_module(path).Backend
-    if not (isinstance(backend, type) and issubclass(backend, Limiter)):
-        raise TypeError(f"{path}.Backend is not a Limiter")
+def _backend(path: str) -> ModuleType:
+    """The module at `path`, which holds a `Limiter` and a `Breaker` of its own."""
+    backend = import_module(path)
+    for name, base in (("Limiter", Limiter), ("Breaker", Breaker)):
+        found = getattr(backend, name, None)
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise TypeError(f"it has no class {name}")
     return backend

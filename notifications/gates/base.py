@@ -1,10 +1,20 @@
-"""The contract of a rate limiter: one for the whole cluster, whatever keeps its books."""
+"""The contracts of the gates: one limiter and one breaker for the whole cluster."""
 
+import random
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import uuid4
 
-from ..messages import Grant, Want
+from ..enums import CircuitState
+from ..messages import Circuit, Grant, Passage, Tally, Want
+from ..signals import circuit_changed
+from .circuit import Rules
+
+FRESH_SECONDS = 0.25
+"""So long a process goes by what it last heard of a closed circuit, and keeps good news back."""
 
 
 class Limiter(ABC):
@@ -31,3 +41,87 @@ class Limiter(ABC):
 
         A want without limits is granted in full. Raises what the backend raises when it is away.
         """
+
+
+class Step(NamedTuple):
+    """What a backend's step led to, and whether the circuit was in another state before."""
+
+    passage: Passage
+    changed: bool
+
+
+class Breaker(ABC):
+    """Stops asking a provider that fails; `circuit` holds the decisions every backend follows.
+
+    A circuit is shared by all processes. What another one has found out is known here within
+    FRESH_SECONDS: until then a circuit that was closed needs no look, and calls that went well
+    are told together with the next ones.
+    """
+
+    def __init__(self, options: Mapping[str, Any], rules: Mapping[str, Rules]) -> None:
+        """`options` are the `OPTIONS` of the settings' `GATES`, `rules` are by provider."""
+        self.options = options
+        self._rules = rules
+        self._closed_until: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._held_back: dict[str, int] = {}
+        self._held_until: dict[str, float] = {}
+
+    def allow(self, provider: str, units: int) -> Passage:
+        """How many of `units` may go to `provider` now.
+
+        Whoever was let through as a probe must `record` it; if not, it is taken for lost after a
+        while. Raises what the backend raises when it is away.
+        """
+        if time.monotonic() < self._closed_until.get(provider, 0.0):
+            return Passage(units)
+        return self._heed(provider, self._allow(provider, units, uuid4().hex))
+
+    def record(self, provider: str, tally: Tally, probe: str = "") -> None:
+        """Tell what calls came to; `probe` is that of the passage they went through with.
+
+        Raises what the backend raises when it is away.
+        """
+        told = self._told_now(provider, tally, probe)
+        if told != Tally() or probe:
+            luck = random.random()  # noqa: S311 - no secret
+            self._heed(provider, self._record(provider, told, probe, luck))
+
+    @abstractmethod
+    def state(self, provider: str) -> Circuit:
+        """The circuit of `provider` as it is, asked anew each time."""
+
+    @abstractmethod
+    def _allow(self, provider: str, units: int, token: str) -> Step:
+        """`circuit.allow` on what is kept of `provider`, in one step."""
+
+    @abstractmethod
+    def _record(self, provider: str, tally: Tally, probe: str, luck: float) -> Step:
+        """`circuit.record` on what is kept of `provider`, in one step; only its state counts."""
+
+    def _rules_of(self, provider: str) -> Rules:
+        return self._rules.get(provider, Rules())
+
+    def _told_now(self, provider: str, tally: Tally, probe: str) -> Tally:
+        """The tally with what was held back before, or nothing when it is held back too."""
+        if probe:
+            return tally  # it alone is the answer to whether the provider works again
+        now = time.monotonic()
+        with self._lock:
+            ok = tally.ok + self._held_back.pop(provider, 0)
+            bad = tally.failed or tally.fatal
+            if not bad and now < self._held_until.get(provider, 0.0):
+                self._held_back[provider] = ok
+                return Tally()
+            self._held_until[provider] = now + FRESH_SECONDS
+        return Tally(ok, tally.failed, tally.fatal)
+
+    def _heed(self, provider: str, step: Step) -> Passage:
+        passage, changed = step
+        is_closed = passage.state is CircuitState.CLOSED
+        self._closed_until[provider] = time.monotonic() + FRESH_SECONDS if is_closed else 0.0
+        if changed:
+            circuit_changed.send_robust(
+                sender=Breaker, provider=provider, state=passage.state, reason=passage.reason
+            )
+        return passage

@@ -30,6 +30,19 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='ProviderCircuit',
+            fields=[
+                ('provider', models.CharField(max_length=100, primary_key=True, serialize=False)),
+                ('state', models.CharField(choices=[('closed', 'closed'), ('half_open', 'half-open'), ('open', 'open')], default='closed', max_length=9)),
+                ('since', models.FloatField(default=0.0)),
+                ('reason', models.CharField(blank=True, max_length=20)),
+                ('until', models.FloatField(default=0.0)),
+                ('trips', models.PositiveSmallIntegerField(default=0)),
+                ('probe', models.CharField(blank=True, max_length=32)),
+                ('window', models.TextField(blank=True)),
+            ],
+        ),
+        migrations.CreateModel(
             name='RateBucket',
             fields=[
                 ('key', models.CharField(max_length=150, primary_key=True, serialize=False)),
@@ -184,6 +197,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='notification',
             index=models.Index(condition=models.Q(('state__in', ['queued', 'retry_wait', 'scheduled'])), fields=['channel', 'priority', 'tenant', 'publish_at'], name='notifications_owed_idx'),
+        ),
+        migrations.AddIndex(
+            model_name='notification',
+            index=models.Index(condition=models.Q(('cancel_requested', False), ('state__in', ['queued', 'retry_wait', 'scheduled'])), fields=['publish_at'], name='notifications_publish_idx'),
         ),
         migrations.AddIndex(
             model_name='notification',

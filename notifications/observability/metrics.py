@@ -20,7 +20,17 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from ..enums import AttemptOutcome, Channel, Priority, ReceiptState, Status, WaitReason
+from ..conf import get_settings
+from ..enums import (
+    AttemptOutcome,
+    Channel,
+    CircuitState,
+    Priority,
+    ReceiptState,
+    Status,
+    WaitReason,
+)
+from ..gates import get_breaker
 from ..models import Attempt, Notification
 from . import stats
 
@@ -65,6 +75,10 @@ RESCUED = Counter(
     "notifications_rescued_total", "Notifications taken back from lost workers.", ("reason",)
 )
 FENCED = Counter("notifications_fenced_total", "Late writes refused.")
+LIMITER_DEGRADED = Counter(
+    "notifications_limiter_degraded_total",
+    "Times the gates asked for their books in vain, so that local shares of limits apply.",
+)
 RECEIPTS = Counter(
     "notifications_receipts_total",
     "Receipts of providers; ignored are those that told nothing new.",
@@ -80,6 +94,7 @@ METRICS: tuple[MetricWrapperBase, ...] = (
     RATE_LIMITED,
     RESCUED,
     FENCED,
+    LIMITER_DEGRADED,
     RECEIPTS,
 )
 
@@ -101,7 +116,7 @@ class _DatabaseGauges(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         try:
-            return [_backlog(), _oldest_due()]
+            return [_backlog(), _oldest_due(), _circuits()]
         except DatabaseError as error:
             # The counters are most wanted just then.
             logger.warning("no gauges: the database failed (%s)", type(error).__name__)
@@ -134,6 +149,19 @@ def _oldest_due() -> GaugeMetricFamily:
         for priority in Priority:
             names = [channel.value, priority.label]
             gauge.add_metric(names, ages.get((channel, priority), 0))
+    return gauge
+
+
+def _circuits() -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "notifications_circuit_state",
+        "Whether a provider is asked: 0 closed, 1 half-open, 2 open.",
+        labels=("provider",),
+    )
+    for name, provider in get_settings().providers.items():
+        if provider.circuit:
+            state = get_breaker().state(name).state
+            gauge.add_metric([name], list(CircuitState).index(state))
     return gauge
 
 
@@ -179,6 +207,10 @@ def count_rescued(reason: str, count: int, **_: Any) -> None:
 
 def count_fenced(count: int, **_: Any) -> None:
     FENCED.inc(count)
+
+
+def count_limiter_degraded(**_: Any) -> None:
+    LIMITER_DEGRADED.inc()
 
 
 def _name(word: str) -> str:

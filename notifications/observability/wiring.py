@@ -14,3 +14,4 @@ if find_spec("prometheus_client"):
     signals.rows_snoozed.connect(metrics.count_snoozed)
     signals.rows_rescued.connect(metrics.count_rescued)
     signals.writes_fenced.connect(metrics.count_fenced)
+    signals.limiter_degraded.connect(metrics.count_limiter_degraded)

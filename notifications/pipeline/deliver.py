@@ -5,6 +5,7 @@ claim → gates → mark → send → settle, in windows of what the provider ta
 """
 
 import logging
+import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,16 +16,17 @@ from uuid import UUID, uuid4
 from django.db import InterfaceError, OperationalError
 
 from ..conf import LEASE_MARGIN_SECONDS, get_settings
-from ..enums import Channel, WaitReason
+from ..enums import Channel, Scope, WaitReason
 from ..gates import get_limiter
 from ..lifecycle import Move
-from ..messages import Grant, Limit, Message, Outcome, Want
+from ..messages import Grant, Limit, Message, Outcome, Passage, Want
 from ..models import Notification
 from ..providers.base import Provider
 from ..providers.registry import get_provider
 from ..retry import FAST_RETRY_SECONDS
 from ..signals import rows_snoozed
 from . import database, policy
+from .circuit import Circuit
 from .rescue import expire
 from .settle import Ended, settle
 from .window import window_of
@@ -78,6 +80,7 @@ class Lease:
         self.seconds = get_settings().lease_seconds
         self.until = time.monotonic() + self.seconds
         self.provider: Provider = get_provider(get_settings().channel(channel).providers[0])
+        self.circuit = Circuit(self.provider.name)
         self.report = Report()
 
     def claim(self, ids: Sequence[UUID]) -> list[Notification]:
@@ -109,13 +112,17 @@ class Lease:
         """
         window = window_of(self.provider.name, self.provider.window)
         with window.take(min(len(rows), self.provider.window)) as size:
-            marked, rows = self._persist(partial(self._mark_next, rows, size))
+            passage = self.circuit.ask(size)
+            marked, rows = self._persist(partial(self._mark_next, rows, passage.units))
             while marked:
                 outcomes = self._send(marked)
-                goes_on = self.is_open() and not window.is_wanted()
-                following = partial(self._mark_next, rows, size if goes_on else 0)
+                self.circuit.tell(outcomes, passage)
+                goes_on = bool(rows) and self.is_open() and not window.is_wanted()
+                passage = self.circuit.ask(min(size, len(rows))) if goes_on else Passage(0)
+                following = partial(self._mark_next, rows, passage.units)
                 marked, rows = self._persist(partial(self._settle, marked, outcomes, following))
-        return rows
+            self.circuit.tell([], passage)
+        return self._hold_circuit(rows, passage)
 
     def give_back(self, rows: Sequence[Notification]) -> None:
         if rows:
@@ -134,6 +141,15 @@ class Lease:
             delays = dict.fromkeys((row.pk for row in queue), PAUSE_RECHECK_SECONDS)
             self._put_off(delays, WaitReason.PAUSED, scope)
         return open_rows
+
+    def _hold_circuit(self, rows: list[Notification], passage: Passage) -> list[Notification]:
+        """Put off what an open circuit holds back, some of it a little longer than the rest."""
+        if not passage.retry_after:
+            return rows
+        ids = [row.pk for row in rows]
+        delays = {id: passage.retry_after * random.uniform(1, 1.25) for id in ids}  # noqa: S311 - no secret
+        self._put_off(delays, WaitReason.CIRCUIT_OPEN, f"{Scope.PROVIDER}:{self.provider.name}")
+        return []
 
     def _limits(self, tenant: str) -> tuple[Limit, ...]:
         return policy.current().limits_on(self.channel, self.provider.name, tenant)

@@ -58,6 +58,10 @@ def _put_off(notification: Notification) -> Waiting:
         scope = notification.wait_scope
         detail = f"the limit {scope} is used up"
         return Waiting(WaitReason.RATE_LIMIT, scope, notification.due_at, detail)
+    if notification.wait_reason == WaitReason.CIRCUIT_OPEN:
+        scope = notification.wait_scope
+        detail = f"the circuit of {scope.replace(':', ' ')} is open because it fails; asked again"
+        return Waiting(WaitReason.CIRCUIT_OPEN, scope, notification.due_at, detail)
     if notification.state == State.RETRY_WAIT:
         scope = _scope(Scope.PROVIDER, notification.provider)
         number = notification.attempt_count

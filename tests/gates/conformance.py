@@ -1,26 +1,22 @@
 """What every backend of the gates must do; a backend's test class inherits it.
 
-The class gives a fixture `limiter`. Limits are slow where the test is not about time: at one
-unit in 28 hours nothing comes back while it runs.
+The class is given the fixtures `limiter`, and `make` which makes one in any process. Limits are
+slow where the test is not about time: at one unit in 28 hours nothing comes back while it runs.
 """
 
 import datetime
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 from uuid import uuid4
 
 import pytest
-from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notifications.gates import Limiter
 from notifications.messages import Grant, Limit, Want
 
-T = TypeVar("T")
+from .load import calls_of_threads, check_rate, in_processes, in_threads
 
 SLOW = 1e-5
 
@@ -32,21 +28,6 @@ wants = st.lists(
 def slow(burst: int, name: str = "limit") -> Limit:
     """A limit of its own that gives `burst` units and then, for this test, nothing more."""
     return Limit(f"{name}:{uuid4()}", SLOW, burst)
-
-
-def in_threads(count: int, work: Callable[[], T]) -> list[T]:
-    """The results of `work`, run by `count` threads that begin at the same moment."""
-    start = threading.Barrier(count)
-
-    def begin() -> T:
-        start.wait()
-        try:
-            return work()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(count) as pool:
-        return [future.result(60) for future in [pool.submit(begin) for _ in range(count)]]
 
 
 class LimiterConformance:
@@ -97,7 +78,11 @@ class LimiterConformance:
     @settings(
         max_examples=40,
         deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        # One suite for several classes is what this is for.
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+        ],
     )
     @given(st.lists(wants, max_size=4))
     def test_it_never_grants_more_or_less_than_plain_counters(
@@ -153,22 +138,13 @@ class LimiterConformance:
         assert grant.units == 0
         assert 3500 < grant.retry_after <= 3600
 
-    def test_under_load_the_rate_is_kept_and_used(self, limiter: Limiter):
+    def test_threads_keep_to_the_rate_and_use_it(self, make: Callable[[], Limiter]):
         limit = Limit(f"limit:{uuid4()}", 200.0, 50)
-        seconds = 3.0
-        began = time.monotonic()
+        check_rate(limit, calls_of_threads(make, limit, 4, 3.0), 3.0)
 
-        def send_as_fast_as_allowed() -> list[tuple[float, float, int]]:
-            calls = []
-            while (before := time.monotonic()) < began + seconds:
-                [grant] = limiter.take([Want((limit,), 10)])
-                calls.append((before, time.monotonic(), grant.units))
-                if grant.units < 10:
-                    time.sleep(grant.retry_after)
-            return calls
-
-        calls = [call for thread in in_threads(4, send_as_fast_as_allowed) for call in thread]
-        assert sum(units for _, _, units in calls) >= 0.95 * limit.rate * seconds
-        for start, _, _ in calls:
-            within = [units for begin, end, units in calls if begin >= start and end <= start + 1]
-            assert sum(within) <= limit.rate + limit.burst
+    def test_threads_of_several_processes_keep_to_the_rate_and_use_it(
+        self, make: Callable[[], Limiter]
+    ):
+        limit = Limit(f"limit:{uuid4()}", 50.0, 50)
+        processes = in_processes(4, calls_of_threads, make, limit, 2, 4.0)
+        check_rate(limit, [call for calls in processes for call in calls], 4.0)

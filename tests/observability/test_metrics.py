@@ -88,6 +88,7 @@ def test_signals_are_counted_under_the_published_names(tenant: Tenant) -> None:
     )
     send(signals.rows_rescued, reason="leased", count=4)
     send(signals.writes_fenced, count=5)
+    send(signals.limiter_degraded, reason="TimeoutError")
     after = scraped()
 
     def added(name: str, **labels: str) -> float:
@@ -103,6 +104,7 @@ def test_signals_are_counted_under_the_published_names(tenant: Tenant) -> None:
     assert added("rate_limited_total", channel="sms", scope="tenant") == 3
     assert added("rescued_total", reason="leased") == 4
     assert added("fenced_total") == 5
+    assert added("limiter_degraded_total") == 1
 
 
 def test_what_is_put_off_for_another_reason_is_not_rate_limited(db: None) -> None:

@@ -1,5 +1,6 @@
 """One task's worth: claim, gates, mark, send, settle."""
 
+import time
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -221,3 +222,45 @@ def test_a_cancel_wish_in_flight_ends_the_trying() -> None:
     settle(token, "simulated", [Ended(fresh(row), Outcome.transient("x"))])
     assert fresh(row).status == Status.CANCELLED
     assert fresh(row).settled_at is not None
+
+
+GUARDED = {
+    "PROVIDERS": {
+        "simulated": {
+            "BACKEND": "notifications.providers.simulated.SimulatedProvider",
+            "CIRCUIT": {"MIN_CALLS": 10, "OPEN_FOR": 0.2},
+        }
+    }
+}
+
+
+def test_an_open_circuit_spares_the_attempts_of_those_behind_it(settings: Any) -> None:
+    settings.NOTIFICATIONS = GUARDED
+    rows = [sms("transient,deliver") for _ in range(30)]
+    report = attempt(*rows)
+    assert (report.settled, report.put_off) == (10, 20)
+    held = Notification.objects.filter(wait_reason=WaitReason.CIRCUIT_OPEN)
+    assert {(row.status, row.attempt_count) for row in held} == {(Status.QUEUED, 0)}
+    assert {row.wait_scope for row in held} == {"provider:simulated"}
+    assert attempt(*held).put_off == 20, "nothing goes while it is open"
+
+
+def test_a_circuit_closes_when_its_probe_succeeds(settings: Any) -> None:
+    settings.NOTIFICATIONS = GUARDED
+    attempt(*[sms("transient") for _ in range(10)])
+    time.sleep(0.3)
+    rows = [sms("deliver") for _ in range(25)]
+    assert attempt(*rows).settled == 25
+    assert {fresh(row).status for row in rows} == {Status.DELIVERED}
+
+
+def test_a_probe_that_fails_is_the_only_one_that_went(settings: Any) -> None:
+    settings.NOTIFICATIONS = GUARDED
+    attempt(*[sms("transient") for _ in range(10)])
+    time.sleep(0.3)
+    report = attempt(*[sms("transient") for _ in range(25)])
+    assert (report.settled, report.put_off) == (1, 24)
+
+
+def test_a_provider_without_a_circuit_is_always_asked() -> None:
+    assert attempt(*[sms("transient") for _ in range(30)]).settled == 30

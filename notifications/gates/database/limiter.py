@@ -5,15 +5,13 @@ second for one limit, each for as many units as wanted.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from django.apps import apps
-from django.db import connections, router, transaction
-from django.db.models import Model
+from django.db import transaction
 
-from ..messages import Grant, Want
-from . import gcra
-from .base import Limiter
+from ...messages import Grant, Want
+from .. import gcra
+from ..base import Limiter
+from .tables import CLOCK, Table
 
 LOCK_AND_READ = {
     # The clock is read outside of the CTE and so after the wait for each lock: PostgreSQL works
@@ -22,14 +20,13 @@ LOCK_AND_READ = {
         WITH locked AS MATERIALIZED (
             SELECT key, arrival FROM {table} WHERE key IN ({keys}) ORDER BY key FOR UPDATE
         )
-        SELECT key, arrival, EXTRACT(EPOCH FROM CLOCK_TIMESTAMP())::double precision FROM locked
+        SELECT key, arrival, {clock} FROM locked
     """,
     # An immediate transaction holds the only lock there is.
-    "sqlite": """
-        SELECT key, arrival, ROUND((JULIANDAY('now') - 2440587.5) * 86400.0, 3)
-        FROM {table} WHERE key IN ({keys})
-    """,
+    "sqlite": "SELECT key, arrival, {clock} FROM {table} WHERE key IN ({keys})",
 }
+
+buckets = Table("RateBucket")
 
 
 class DatabaseLimiter(Limiter):
@@ -48,12 +45,9 @@ class DatabaseLimiter(Limiter):
         return grants
 
 
-Backend = DatabaseLimiter
-
-
 def _take(wants: Sequence[Want], keys: Sequence[str]) -> list[Grant] | None:
     """The grants, or None when a row is missing."""
-    with transaction.atomic(using=_alias(), savepoint=False):
+    with transaction.atomic(using=buckets.alias, savepoint=False):
         arrivals, now = _lock(keys)
         if len(arrivals) < len(keys):
             return None
@@ -65,10 +59,11 @@ def _take(wants: Sequence[Want], keys: Sequence[str]) -> list[Grant] | None:
 
 def _lock(keys: Sequence[str]) -> tuple[dict[str, float], float]:
     """The arrival times, locked in the order of their keys, and the database's clock after it."""
-    connection = connections[_alias()]
+    connection = buckets.connection
     sql = LOCK_AND_READ[connection.vendor].format(
-        table=connection.ops.quote_name(_model()._meta.db_table),
+        table=connection.ops.quote_name(buckets.model._meta.db_table),
         keys=", ".join(["%s"] * len(keys)),
+        clock=CLOCK[connection.vendor],
     )
     with connection.cursor() as cursor:
         cursor.execute(sql, keys)
@@ -78,9 +73,8 @@ def _lock(keys: Sequence[str]) -> tuple[dict[str, float], float]:
 
 def _save(arrivals: Mapping[str, float]) -> None:
     """Move the rows on in one statement: an upsert that always finds its row."""
-    model = _model()
-    model._default_manager.using(_alias()).bulk_create(
-        [model(key=key, arrival=arrival) for key, arrival in arrivals.items()],
+    buckets.rows.bulk_create(
+        [buckets.model(key=key, arrival=arrival) for key, arrival in arrivals.items()],
         update_conflicts=True,
         unique_fields=["key"],
         update_fields=["arrival"],
@@ -93,17 +87,6 @@ def _create(keys: Sequence[str]) -> None:
     An insert waits for whoever is inserting the same key; waiting so with rows locked, or in
     another order than the other, would be a deadlock.
     """
-    model = _model()
-    model._default_manager.using(_alias()).bulk_create(
-        [model(key=key, arrival=0.0) for key in keys], ignore_conflicts=True
+    buckets.rows.bulk_create(
+        [buckets.model(key=key, arrival=0.0) for key in keys], ignore_conflicts=True
     )
-
-
-def _alias() -> str:
-    return router.db_for_write(_model())
-
-
-def _model() -> type[Model]:
-    # Asked of Django by name: models and gates are walls that never touch, and the table is ours.
-    model: type[Any] = apps.get_model("notifications", "RateBucket")
-    return model

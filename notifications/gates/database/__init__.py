@@ -1,0 +1,7 @@
+"""Gates kept in the database: no server more than there is."""
+
+from .breaker import DatabaseBreaker
+from .limiter import DatabaseLimiter
+
+Limiter = DatabaseLimiter
+Breaker = DatabaseBreaker
