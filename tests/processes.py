@@ -114,7 +114,9 @@ class Processes:
         """`celery -A project worker`; with `wait`, until it takes messages."""
         number = len(self.started)
         command = [sys.executable, "-m", "celery", "-A", "project", "worker"]
-        command += ["--loglevel", "INFO", "--hostname", f"w{number}@localhost", *arguments]
+        command += ["--loglevel", "INFO", "--hostname", f"w{number}@localhost"]
+        # Alone on its broker, it would wait a second for the answers of other workers.
+        command += ["--without-mingle", "--without-gossip", *arguments]
         process = self.start("worker", command, env)
         if wait:
             process.wait_for_text(" ready.", timeout=60)

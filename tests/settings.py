@@ -22,7 +22,7 @@ for name in (
 import dj_database_url
 
 from project.settings import *  # noqa: F403 - a settings module takes all of another
-from project.settings import DATABASES, SQLITE
+from project.settings import DATABASES, POSTGRES_OPTIONS, SQLITE
 from tests.servers import running
 
 TEST_DB = os.environ.get("TEST_DB", "sqlite")
@@ -31,7 +31,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if TEST_DB == "postgres":
     # Only where it will be: the `django_db_modify_db_settings` of conftest starts it.
     url = os.environ.get("TEST_DATABASE_URL") or running.postgres().url
-    DATABASES["default"] = dict(dj_database_url.parse(url)) | {"OPTIONS": {"connect_timeout": 2}}
+    DATABASES["default"] = dict(dj_database_url.parse(url)) | {"OPTIONS": POSTGRES_OPTIONS}
 else:
     # A file, not memory, which would know neither several connections nor the WAL.
     DATABASES["default"] = SQLITE | {"TEST": {"NAME": f"{SCRATCH.name}/test.sqlite3"}}

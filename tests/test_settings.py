@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import socket
 import stat
 import subprocess
 import sys
@@ -103,6 +105,13 @@ for path in ("/admin/", "/docs", "/healthz", "/metrics", "/notify"):
     }
 
 
+def test_a_redis_url_takes_the_gates_to_that_redis() -> None:
+    gates = read({"REDIS_URL": "redis://redis.example.com/1"})["NOTIFICATIONS"]["GATES"]
+    assert gates["BACKEND"] == "notifications.gates.redis"
+    assert gates["OPTIONS"] == {"URL": "redis://redis.example.com/1"}
+    assert "GATES" not in read({})["NOTIFICATIONS"]
+
+
 def test_an_email_url_takes_email_to_that_server() -> None:
     settings = read({"EMAIL_URL": "submission://ada:secret@mail.example.com"})
     assert settings["NOTIFICATIONS"]["CHANNELS"]["email"]["PROVIDERS"] == ["smtp"]
@@ -141,3 +150,17 @@ def test_celery_keeps_its_database_connection_between_tasks() -> None:
 def test_metrics_of_all_processes_share_a_directory() -> None:
     done = run({}, "import project.settings, os; print(os.environ['PROMETHEUS_MULTIPROC_DIR'])")
     assert done.stdout.strip() == str(ROOT / "var" / "metrics")
+
+
+def test_containers_with_the_same_process_numbers_share_metrics_all_the_same(
+    tmp_path: Path,
+) -> None:
+    code = """
+import django; django.setup()
+from notifications.observability.metrics import FENCED
+FENCED.inc()
+"""
+    env = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "project.settings"}
+    assert run(env, code).returncode == 0
+    [name] = [path.name for path in tmp_path.glob("counter_*")]
+    assert re.fullmatch(rf"counter_{re.escape(socket.gethostname())}-\d+\.db", name)

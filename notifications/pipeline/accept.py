@@ -266,8 +266,11 @@ def _announce(rows: Sequence[Notification]) -> None:
 def _after_commit(rows: Sequence[Notification]) -> None:
     notification_accepted.send_robust(sender=Notification, notifications=rows)
     lanes: dict[tuple[Channel, Priority], list[UUID]] = defaultdict(list)
-    for row in rows:
-        if row.publish_at > row.due_at:
-            lanes[Channel(row.channel), Priority(row.priority)].append(row.pk)
+    due = [row for row in rows if row.state == State.QUEUED]
+    relayed = [row for row in due if row.publish_at > row.due_at]
+    for row in relayed:
+        lanes[Channel(row.channel), Priority(row.priority)].append(row.pk)
     for (channel, priority), ids in lanes.items():
         relay.offer(channel, priority, ids)
+    if len(relayed) < len(due):
+        relay.offer_dispatch()

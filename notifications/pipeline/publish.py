@@ -1,8 +1,11 @@
-"""One broker message: ids of one channel and priority, sent to a task by its name."""
+"""Broker messages: ids of one channel and priority for a task, or a request to dispatch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
+from amqp.exceptions import AMQPError
 from celery import current_app
 from kombu.exceptions import OperationalError
 
@@ -10,22 +13,50 @@ from ..channels import CHANNELS
 from ..enums import Channel, Priority
 from ..exceptions import BrokerUnavailable
 
+OPERATIONS_QUEUE = "notifications.operations"
+
 
 def queue_name(channel: Channel, priority: Priority) -> str:
     return f"notifications.{channel.value}.{priority.label}"
 
 
 def publish(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
-    """Send a hint that `ids` are due; raises BrokerUnavailable, quickly.
+    """Send a hint that `ids` are due; raises BrokerUnavailable, within seconds.
 
     The message carries ids alone: losing it costs latency, repeating it is a no-op.
     """
-    try:
+    with _broker_errors():
         current_app.send_task(
             CHANNELS[channel].task,
             args=([str(id) for id in ids],),
             queue=queue_name(channel, priority),
             ignore_result=True,
         )
-    except (OperationalError, OSError) as error:
+
+
+def request_dispatch() -> None:
+    """Ask a worker to dispatch at once, rather than at its next tick; raises BrokerUnavailable.
+
+    Nothing is asked while anything waits in the queue of operations: without a worker to read
+    them, requests would pile up.
+    """
+    with _broker_errors():
+        if _waiting_operations() == 0:
+            current_app.send_task("notifications.dispatch", queue=OPERATIONS_QUEUE)
+
+
+def _waiting_operations() -> int:
+    queue = current_app.amqp.queues[OPERATIONS_QUEUE]
+    retry: Mapping[str, Any] = current_app.conf.task_publish_retry_policy
+    pool: Any = current_app.pool
+    with pool.acquire(block=True) as connection:
+        declared, _ = connection.autoretry(queue.queue_declare, **retry)()
+    return int(declared.message_count)
+
+
+@contextmanager
+def _broker_errors() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, AMQPError, OSError) as error:
         raise BrokerUnavailable(type(error).__name__) from error

@@ -17,7 +17,7 @@ from uuid import UUID
 from ..conf import get_settings
 from ..enums import Channel, Priority
 from ..exceptions import BrokerUnavailable
-from .publish import publish
+from .publish import publish, request_dispatch
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +27,20 @@ QUEUE_MAX = 100_000
 REST_SECONDS = 5.0
 """How long nothing is tried after the broker failed."""
 
+DISPATCH_SECONDS = 1.0
+"""How often a dispatcher is woken at most; by itself it looks as often."""
+
 Lane = tuple[Channel, Priority]
 
 
 def offer(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
     """Hand over ids of committed, due rows; returns at once and never raises."""
     _relay.offer((channel, priority), ids)
+
+
+def offer_dispatch() -> None:
+    """Have a dispatcher look at once for rows that are too many to be relayed; never raises."""
+    _relay.offer_dispatch()
 
 
 def flush(timeout: float) -> bool:
@@ -47,6 +55,8 @@ class Relay:
         self._changed = threading.Condition()
         self._waiting: dict[Lane, list[UUID]] = defaultdict(list)
         self._count = 0
+        self._is_dispatch_wanted = False
+        self._next_dispatch = 0.0
         self._busy = False
         self._rest_until = 0.0
         self._thread: threading.Thread | None = None
@@ -57,43 +67,66 @@ class Relay:
                 return
             self._waiting[lane].extend(ids)
             self._count += len(ids)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+            self._wake()
+
+    def offer_dispatch(self) -> None:
+        with self._changed:
+            now = time.monotonic()
+            if now < max(self._rest_until, self._next_dispatch):
+                return
+            self._next_dispatch = now + DISPATCH_SECONDS
+            self._is_dispatch_wanted = True
+            self._wake()
 
     def flush(self, timeout: float) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: not self._count and not self._busy, timeout)
+            return self._changed.wait_for(lambda: not self._has_work() and not self._busy, timeout)
+
+    def _has_work(self) -> bool:
+        return self._count > 0 or self._is_dispatch_wanted
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
 
     def _run(self) -> None:
         while True:
-            self._publish(self._gather())
+            self._publish(*self._gather())
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
 
-    def _gather(self) -> dict[Lane, list[UUID]]:
+    def _gather(self) -> tuple[dict[Lane, list[UUID]], bool]:
         settings = get_settings()
         with self._changed:
-            self._changed.wait_for(lambda: self._count)
+            self._changed.wait_for(self._has_work)
             deadline = time.monotonic() + settings.relay_milliseconds / 1000
             self._changed.wait_for(
                 lambda: self._count >= settings.batch_size, deadline - time.monotonic()
             )
             gathered, self._waiting = self._waiting, defaultdict(list)
+            dispatch, self._is_dispatch_wanted = self._is_dispatch_wanted, False
             self._count, self._busy = 0, True
-        return gathered
+        return gathered, dispatch
 
-    def _publish(self, gathered: dict[Lane, list[UUID]]) -> None:
+    def _publish(self, gathered: dict[Lane, list[UUID]], dispatch: bool) -> None:
         size = get_settings().batch_size
         try:
             for (channel, priority), ids in sorted(gathered.items(), key=lambda lane: lane[0][1]):
                 for start in range(0, len(ids), size):
                     publish(channel, priority, ids[start : start + size])
+            if dispatch:
+                request_dispatch()
         except BrokerUnavailable as error:
-            logger.warning("the broker is away (%s); the dispatcher will find the rows", error)
-            self._rest_until = time.monotonic() + REST_SECONDS
+            self._rest(str(error))
+        except Exception as error:  # whatever it is: this thread must outlive it
+            self._rest(type(error).__name__)
+
+    def _rest(self, reason: str) -> None:
+        logger.warning("the broker is away (%s); the dispatcher will find the rows", reason)
+        self._rest_until = time.monotonic() + REST_SECONDS
 
 
 _relay = Relay()

@@ -10,11 +10,10 @@ from kombu import Exchange, Queue
 
 from .. import transport
 from ..enums import Channel, Priority
-from ..pipeline.publish import queue_name
+from ..pipeline.publish import OPERATIONS_QUEUE, queue_name
 from .ticks import Ticks
 
-OPERATIONS_QUEUE = "notifications.operations"
-OPERATIONS = ("dispatch", "rescue")
+OPERATIONS = ("dispatch", "rescue", "prune")
 
 REDIS = ("redis", "rediss", "redis+socket")
 AMQP = ("amqp", "amqps", "pyamqp")
@@ -98,7 +97,9 @@ def _transport_options(scheme: str) -> dict[str, Any]:
             "queue_order_strategy": "priority",
         }
     if scheme in AMQP:
-        return {"confirm_publish": True}
+        # Without them a frozen broker is waited for without end: with no answer to a declaration
+        # there is no exception either, and `confirm_timeout` is about publishing alone.
+        return {"confirm_publish": True, "read_timeout": 3, "write_timeout": 3}
     return {}
 
 

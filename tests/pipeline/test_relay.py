@@ -95,3 +95,49 @@ def test_a_forked_child_has_a_relay_of_its_own(messages: list[Message]) -> None:
         relay.offer(*LANE, [uuid4()])
         os._exit(0 if relay.flush(2) and len(messages) == before + 1 else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When a dispatcher was asked for."""
+    made: list[float] = []
+    monkeypatch.setattr(relay, "request_dispatch", lambda: made.append(time.monotonic()))
+    return made
+
+
+def test_a_dispatcher_is_woken_at_once_and_not_for_each_batch(requests: list[float]) -> None:
+    taker = Relay()
+    for _ in range(50):
+        taker.offer_dispatch()
+    assert taker.flush(2)
+    assert len(requests) == 1
+
+
+def test_a_dispatcher_is_woken_again_a_while_later(
+    monkeypatch: pytest.MonkeyPatch, requests: list[float]
+) -> None:
+    monkeypatch.setattr(relay, "DISPATCH_SECONDS", 0.05)
+    taker = Relay()
+    for _ in range(2):
+        taker.offer_dispatch()
+        assert taker.flush(2)
+        time.sleep(0.06)
+    assert len(requests) == 2
+
+
+def test_the_thread_outlives_whatever_publishing_raises(
+    monkeypatch: pytest.MonkeyPatch, messages: list[Message]
+) -> None:
+    def publish(*_: object) -> None:
+        raise ValueError
+
+    working = relay.publish
+    monkeypatch.setattr(relay, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(relay, "publish", publish)
+    taker = Relay()
+    taker.offer(LANE, [uuid4()])
+    assert taker.flush(2)
+    monkeypatch.setattr(relay, "publish", working)
+    taker.offer(LANE, [uuid4()])
+    assert taker.flush(2)
+    assert len(messages) == 1

@@ -37,11 +37,11 @@ class Stack:
                 "ledger": {
                     "BACKEND": "tests.racing.ledger.LedgerProvider",
                     "OPTIONS": {"PATH": str(self.ledger), **(options or {})},
-                    "TIMEOUT": 2,
+                    "TIMEOUT": 1,
                 }
             },
-            "LEASE_SECONDS": 6,
-            "HINT_SECONDS": 10,
+            "LEASE_SECONDS": 5,
+            "HINT_SECONDS": 5,
             **settings,
         }
         self.env = env | {

@@ -67,10 +67,10 @@ def test_kills_lose_nothing_and_repeat_nothing_with_a_provider_that_honours_keys
 def test_kills_send_nothing_twice_when_unknown_is_parked(
     processes: Processes, production_env: dict[str, str], tmp_path: Path
 ) -> None:
-    stack = Stack(processes, production_env, tmp_path, {"LATENCY_MS": 2})
-    ids, kills = run_under_fire(stack, 3_000, timeout=240)
+    stack = Stack(processes, production_env, tmp_path, {"LATENCY_MS": 5})
+    ids, kills = run_under_fire(stack, 5_000, timeout=240)
     states, hits = stack.states(), stack.hits()
-    assert kills >= 1
+    assert kills >= 3, "the run was over before anything happened"
     assert set(states) <= {"sent", "unknown"}
     assert sum(states.values()) == len(ids)
     assert max(hits.values()) == 1, "something was sent twice"
@@ -107,7 +107,7 @@ def test_every_message_five_times_sends_once(
 def test_an_emptied_broker_costs_time_and_nothing_else(
     processes: Processes, production_env: dict[str, str], tmp_path: Path
 ) -> None:
-    stack = Stack(processes, production_env, tmp_path, {"LATENCY_MS": 5}, DISPATCH_SECONDS=0.5)
+    stack = Stack(processes, production_env, tmp_path, {"LATENCY_MS": 5}, HINT_SECONDS=3)
     ids = stack.accept(3_000)
     stack.worker()
     deadline = time.monotonic() + 30
@@ -129,7 +129,7 @@ def test_a_warm_shutdown_leaves_nothing_unknown(
 ) -> None:
     stack = Stack(processes, production_env, tmp_path, {"LATENCY_MS": 20})
     ids = stack.accept(600)
-    for _ in range(3):
+    for _ in range(2):
         worker = stack.worker()
         time.sleep(1)
         assert worker.stop() == 0

@@ -47,7 +47,8 @@ class Outside:
         """`celery worker` with `arguments`; with `wait`, until its first tick."""
         command = [sys.executable, "-m", "celery", "-A", "tests.worker.celery_app", "worker"]
         number = len(self.processes.started)
-        command += ["-l", "INFO", "-n", f"w{number}@localhost", *arguments]
+        command += ["-l", "INFO", "-n", f"w{number}@localhost"]
+        command += ["--without-mingle", "--without-gossip", *arguments]
         environ = {**os.environ, "BROKER": self.broker_url, "OUT": str(self.out), **env}
         process = self.processes.start(f"w{number}", command, environ)
         if wait:

@@ -70,7 +70,7 @@ def test_what_the_project_has_not_set_is_safe() -> None:
     assert conf.broker_transport_options["socket_timeout"] == 5
     assert conf.broker_transport_options["queue_order_strategy"] == "priority"
     assert conf.accept_content == ["json"]
-    assert make("amqp://localhost").conf.broker_transport_options == {"confirm_publish": True}
+    assert make("amqp://localhost").conf.broker_transport_options["confirm_publish"]
 
 
 def test_the_tasks_of_the_project_keep_their_early_acknowledgement() -> None:

@@ -7,8 +7,8 @@ import pytest
 from tests.worker.conftest import Outside
 from tests.worker.doubles import Lab
 
-SECONDS = 4.2
-COUNT = 240
+SECONDS = 2.5
+COUNT = 160
 
 
 def rate_of(times: list[float]) -> float:

@@ -1,0 +1,1 @@
+"""What surrounds the product where it runs: `make up`, and what containers are given."""
