@@ -130,7 +130,7 @@ def _idle_percent(pid: int, size: Size) -> float:
     before = process.cpu_times()
     time.sleep(size.idle_seconds)
     after = process.cpu_times()
-    used = after.user + after.system - before.user - before.system
+    used = (after.user - before.user) + (after.system - before.system)
     return float(100 * used / size.idle_seconds)
 
 
