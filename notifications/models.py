@@ -208,7 +208,7 @@ class Notification(models.Model):
             ),
             models.Index(
                 fields=("channel", "priority"),
-                condition=Q(state=State.UNKNOWN),
+                condition=Q(state__in=[State.UNKNOWN]),
                 name="notifications_unknown_idx",
             ),
             models.Index(fields=("tenant", "id"), name="notifications_newest_idx"),

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from .models import APIKey, Notification, Tenant, Worker  # noqa: F401 - types only
 
 
+class Literal(models.Value):
+    """A state written into the SQL, where `Value` passes a parameter."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        return f"'{State(self.value)}'", []
+
+
 class Clock(models.Func):
     """The database's clock at this very moment, not at the start of the statement.
 
@@ -76,8 +83,17 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
                 query |= Q(state=state, receipt_state__in=sorted(found))
         return self.filter(query)
 
+    def in_states(self, states: Collection[State]) -> "NotificationQuerySet":
+        """Rows in one of `states`, said as the conditions of the partial indexes say it.
+
+        SQLite takes such an index only for a query that repeats its condition word for word.
+        With parameters it read the whole table: beside a million finished rows 2.3 s for each
+        lane of the dispatcher, 1 ms with literals (measured, 2026-11).
+        """
+        return self.filter(state__in=[Literal(state.value) for state in sorted(states)])
+
     def waiting(self) -> "NotificationQuerySet":
-        return self.filter(state__in=sorted(WAITING))
+        return self.in_states(WAITING)
 
     def due(self) -> "NotificationQuerySet":
         """What may be claimed now."""
@@ -89,7 +105,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def overdue(self) -> "NotificationQuerySet":
         """Not sent in time: waiting or merely leased, past `expires_at`."""
         start, _ = MOVES[Move.EXPIRE]
-        return self.filter(state__in=sorted(start), expires_at__lte=Now())
+        return self.in_states(start).filter(expires_at__lte=Now())
 
     def cancellable(self) -> "NotificationQuerySet":
         """What provably has not been sent and still would be."""
@@ -102,7 +118,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def lapsed(self, state: State, grace: float) -> "NotificationQuerySet":
         """In flight in `state` although the lease ran out more than `grace` seconds ago."""
-        return self.filter(state=state, lease_until__lt=Now() - timedelta(seconds=grace))
+        past = Now() - timedelta(seconds=grace)
+        return self.in_states(IN_FLIGHT).filter(state=state, lease_until__lt=past)
 
     # Moves of workers
 

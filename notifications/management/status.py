@@ -103,7 +103,7 @@ def waiting_on() -> list[WaitingOn]:
 
 
 def in_flight() -> InFlight:
-    held = Notification.objects.filter(state__in=sorted(IN_FLIGHT))
+    held = Notification.objects.in_states(IN_FLIGHT)
     return InFlight(held.count(), held.filter(lease_until__lt=Now()).count())
 
 

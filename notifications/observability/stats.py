@@ -97,7 +97,7 @@ def workers_seen(within: float = 60.0) -> list[WorkerSeen]:
 
 
 def _counts(states: frozenset[State]) -> list[tuple[str, int, str, int]]:
-    rows = Notification.objects.filter(state__in=sorted(states))
+    rows = Notification.objects.in_states(states)
     return list(
         rows.values_list("channel", "priority", "state").annotate(count=Count("pk")).order_by()
     )

@@ -72,3 +72,16 @@ def test_counting_reads_no_finished_row(tenant: Tenant) -> None:
             cursor.execute(f"EXPLAIN {query['sql']}")
             plan = "\n".join(row[0] for row in cursor.fetchall())
             assert "Seq Scan" not in plan, plan
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plans are those of SQLite")
+def test_counting_reads_the_partial_indexes_of_sqlite(db: None) -> None:
+    """It takes one only for a query that says its condition word for word."""
+    with CaptureQueriesContext(connection) as queries:
+        stats.backlog()
+        stats.oldest_due()
+    with connection.cursor() as cursor:
+        for query in queries.captured_queries:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            plans = [row[3] for row in cursor.fetchall() if "notifications_notification" in row[3]]
+            assert all("USING INDEX" in plan for plan in plans), plans
