@@ -47,9 +47,6 @@ class Clock(models.Func):
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
-    def active(self) -> "TenantQuerySet":
-        return self.filter(is_active=True)
-
     def owed(self, channel: str, priority: int) -> "TenantQuerySet":
         """Tenants with something to dispatch: one index probe each, however long the queues."""
         related: Any = self.model._meta.get_field("notification").related_model

@@ -61,7 +61,10 @@ class _Parser:
         to = self._field("to", _to(row), required=True)
         content = self._content(row) if row else {}
         priority = self._field("priority", _priority)
-        send_at, expires_at = self._field("send_at", _time), self._field("expires_at", _time)
+        send_at, expires_at = (
+            self._field("send_at", parse_time),
+            self._field("expires_at", parse_time),
+        )
         key = self._field("idempotency_key", _key)
         metadata = self._field("metadata", _metadata)
         if send_at and expires_at and expires_at <= send_at:
@@ -170,7 +173,8 @@ def _to(row: ChannelRow | None) -> Callable[[Any], str]:
     return check
 
 
-def _time(value: Any) -> datetime:
+def parse_time(value: Any) -> datetime:
+    """The time in UTC of an aware datetime or RFC 3339 text; raises ContentError (a ValueError)."""
     if isinstance(value, datetime):
         return _aware(value)
     if not RFC3339.fullmatch(_string(value)):
