@@ -80,7 +80,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
+    """`providers` in the order of preference; with `weights` each goes first for its share."""
+
     providers: tuple[str, ...] = ("simulated",)
+    weights: Mapping[str, int] = field(default_factory=dict, metadata={"key": "PROVIDERS"})
     rate_limit: tuple[Rate, ...] = ()
     worker_rate_limit: str | None = None
     retry: Retry = Retry()
@@ -283,6 +286,7 @@ def _channel(reader: _Reader, channel: Channel) -> ChannelSettings:
     # A webhook's receiver drops what it has seen (by the id), so trying again is safe there.
     on_unknown = OnUnknown.RETRY if channel is Channel.WEBHOOK else OnUnknown.PARK
     values = ChannelSettings(
+        weights=_weights(reader.raw.get("PROVIDERS")),
         providers=reader.take("PROVIDERS", ("simulated",), _names),
         rate_limit=reader.take("RATE_LIMIT", NO_RATES, _rates),
         worker_rate_limit=reader.take("WORKER_RATE_LIMIT", None, _optional(_celery_rate)),
@@ -376,9 +380,21 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not value or not all(isinstance(v, str) for v in value):
-        raise ValueError("it must be a non-empty list of names")
+    usable = isinstance(value, list | tuple) or (isinstance(value, Mapping) and _weights(value))
+    if not usable or not value or not all(isinstance(v, str) for v in value):
+        raise ValueError(
+            'it must be a non-empty list of names, or names with weights such as {"a": 3, "b": 1}'
+        )
+    if len(set(value)) < len(value):
+        raise ValueError("it names a provider twice")
     return tuple(value)
+
+
+def _weights(value: Any) -> dict[str, int]:
+    """The weights in `value`; none where it is a list, or cannot be used."""
+    weights = value if isinstance(value, Mapping) else {}
+    usable = all(type(weight) is int and weight > 0 for weight in weights.values())
+    return dict(weights) if usable else {}
 
 
 def _rates(value: Any) -> tuple[Rate, ...]:

@@ -150,6 +150,17 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a provider's account may be used: not for `held` seconds, then so many a second.
+
+    Without a `rate` nothing slows it down.
+    """
+
+    held: float = 0.0
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """What calls say of their provider: how many it served, how many failed by its own fault.
 

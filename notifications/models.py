@@ -366,6 +366,22 @@ class ProviderCircuit(models.Model):
         return f"{self.provider}: {self.state}"
 
 
+class ProviderPace(models.Model):
+    """The pacer's book of a provider's account; only `gates.database` touches it.
+
+    Times are in seconds since 1970 by the database's clock.
+    """
+
+    provider = models.CharField(max_length=100, primary_key=True)
+    until = models.FloatField(default=0.0)
+    refused = models.FloatField(default=0.0)
+    slowed = models.FloatField(default=0.0)
+    adding = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return self.provider
+
+
 class Worker(models.Model):
     """A worker that has shown itself; `seen_at` is renewed while it lives."""
 

@@ -29,11 +29,15 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The move an outcome leads to, and after how many seconds the next attempt is due."""
+    """The move an outcome leads to, and after how many seconds the next attempt is due.
+
+    `following` is the provider that is to make it; empty where the round begins anew.
+    """
 
     move: Move
     delay: float = 0.0
     free: bool = False
+    following: str = ""
 
 
 def decide(
@@ -42,8 +46,11 @@ def decide(
     policy: Retry,
     on_unknown: OnUnknown,
     honours_key: bool,
+    following: str = "",
 ) -> Decision:
     """What becomes of a notification after `outcome`.
+
+    A provider that has definitely not taken it leaves it to the `following` one, at once.
 
     A message that may have been delivered once is never called failed: when no attempt is
     left, or a later attempt is refused for good, it is parked as unknown, unless the provider
@@ -58,17 +65,25 @@ def decide(
         case AttemptOutcome.ABANDONED:
             return Decision(Move.ABANDON, free=True)
         case AttemptOutcome.THROTTLED:
-            return Decision(Move.RETRY, delay_after(outcome, history, policy), free=True)
+            return _retry(outcome, history, policy, following, free=True)
         case AttemptOutcome.PERMANENT:
             return Decision(last)
         case AttemptOutcome.TRANSIENT:
             if exhausted:
                 return Decision(last)
-            return Decision(Move.RETRY, delay_after(outcome, history, policy))
+            return _retry(outcome, history, policy, following)
         case AttemptOutcome.AMBIGUOUS:
             if exhausted or not (honours_key or on_unknown is OnUnknown.RETRY):
                 return Decision(Move.PARK)
             return Decision(Move.RETRY, delay_after(outcome, history, policy))
+
+
+def _retry(
+    outcome: Outcome, history: History, policy: Retry, following: str, free: bool = False
+) -> Decision:
+    if following:
+        return Decision(Move.RETRY, free=free, following=following)
+    return Decision(Move.RETRY, delay_after(outcome, history, policy), free)
 
 
 def delay_after(outcome: Outcome, history: History, policy: Retry) -> float:

@@ -29,6 +29,7 @@ class Way(NamedTuple):
 
     `free` attempts do not use up the budget, `final` ones end in `sent` for good, `risky` ones
     may lead to a duplicate; `receipt` is what the provider said of delivery in the same breath.
+    `fails_over` leads straight on to another provider.
     """
 
     move: Move
@@ -37,15 +38,20 @@ class Way(NamedTuple):
     ambiguous: bool = False
     risky: bool = False
     receipt: ReceiptState = ReceiptState.NONE
+    fails_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How one notification is to move after its attempt; `delay` is in seconds."""
+    """How one notification is to move after its attempt; `delay` is in seconds.
+
+    `next_scope` is whom it fails over to, as `provider:smtp`.
+    """
 
     id: UUID
     way: Way
     delay: float = 0.0
+    next_scope: str = ""
     provider_message_id: str = ""
     code: str = ""
     detail: str = ""
@@ -78,6 +84,7 @@ def _settle(
             f"code{index}": item.code,
             f"detail{index}": item.detail,
             f"provider_message_id{index}": item.provider_message_id,
+            f"next_scope{index}": item.next_scope,
             f"delay{index}": timedelta(seconds=item.delay),
             f"publish_delay{index}": timedelta(seconds=item.delay + grace),
         }
@@ -124,13 +131,21 @@ def _accepted(way: Way, ids: Sequence[Slot]) -> dict[str, Any]:
 def _to_be_retried(way: Way, ids: Sequence[Slot]) -> dict[str, Any]:
     risk = {"duplicate_risk": True} if way.risky else {}
     cancelled = When(cancel_requested=True, then=Value(State.CANCELLED.value))
-    return risk | {
-        "state": _unless_proven(State.RETRY_WAIT, cancelled),
-        "settled_at": _when_proven(When(cancel_requested=True, then=Now())),
-        "due_at": Now() + _each(ids, "delay", models.DurationField()),
-        "publish_at": Now() + _each(ids, "publish_delay", models.DurationField()),
-        "wait_reason": WaitReason.BACKOFF,
-    }
+    if way.fails_over:
+        scope = _each(ids, "next_scope", models.CharField())
+        wait = {"wait_reason": WaitReason.QUEUE, "wait_scope": scope}
+    else:
+        wait = {"wait_reason": WaitReason.BACKOFF}
+    return (
+        risk
+        | wait
+        | {
+            "state": _unless_proven(State.RETRY_WAIT, cancelled),
+            "settled_at": _when_proven(When(cancel_requested=True, then=Now())),
+            "due_at": Now() + _each(ids, "delay", models.DurationField()),
+            "publish_at": Now() + _each(ids, "publish_delay", models.DurationField()),
+        }
+    )
 
 
 def _failed(way: Way, ids: Sequence[Slot]) -> dict[str, Any]:

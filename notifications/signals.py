@@ -35,3 +35,6 @@ Sent when it is found away, and whenever it is asked again in vain.
 
 circuit_changed = Signal()
 """`provider`, `state`, `reason`: its circuit opened, lets a probe through, or closed again."""
+
+provider_slowed = Signal()
+"""`provider`, `pace`: it refused us for being too fast, so its account waits and goes slower."""

@@ -21,7 +21,8 @@ from .exceptions import BrokerUnavailable, TransientFailure
 from .pipeline import dispatch as dispatching
 from .pipeline import prune as pruning
 from .pipeline import rescue as rescuing
-from .pipeline.deliver import Report, deliver
+from .pipeline.deliver import deliver
+from .pipeline.lease import Report
 from .retry import FAST_RETRY_SECONDS
 from .worker import stopping
 

@@ -15,6 +15,7 @@ import pytest
 import redis
 from django.test import SimpleTestCase, TransactionTestCase
 
+from notifications.gates import forget_gates
 from tests.processes import ROOT, Processes
 from tests.servers import running
 from tests.servers.postgres import Postgres, new_database
@@ -59,6 +60,13 @@ def _is_django_case(item: pytest.Item) -> bool:
 def _servers_are_closed() -> Iterator[None]:
     yield
     running.close_all()
+
+
+@pytest.fixture(autouse=True)
+def _gates_are_forgotten() -> Iterator[None]:
+    """What a process has heard of circuits and paces lasts a moment longer than a test's rows."""
+    yield
+    forget_gates()
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,8 @@ def test_the_table_of_ids_names_them_all() -> None:
         ({"LEASE_SECONDS": 5}, "E001", ["LEASE_SECONDS", "too short"]),
         ({"CHANNELS": {"sms": {"PROVIDERS": ["x"]}}}, "E001", ['"x"', "simulated"]),
         ([], "E001", ["must be a dict"]),
+        ({"CHANNELS": {"sms": {"PROVIDERS": {"simulated": 0}}}}, "E001", ['{"a": 3, "b": 1}']),
+        ({"CHANNELS": {"sms": {"PROVIDERS": ["simulated"] * 2}}}, "E001", ["twice"]),
         ({"PROVIDERS": {"x": {"BACKEND": "no.such.thing"}}}, "E002", ["no.such.thing"]),
         ({"PROVIDERS": {"x": {"BACKEND": "decimal.Decimal"}}}, "E003", ["decimal.Decimal"]),
         ({"PROVIDERS": {"x": {"BACKEND": "time.time"}}}, "E003", ["time.time"]),

@@ -259,7 +259,9 @@ def test_every_setting_is_listed_with_its_default(
     heading: str, shape: Any, place: tuple[str, ...]
 ) -> None:
     listed = table(DOCS / "settings.md", heading)
-    assert {key.strip("`") for key in listed} == {f.name.upper() for f in fields(shape)}
+    assert {key.strip("`") for key in listed} == {
+        f.metadata.get("key", f.name.upper()) for f in fields(shape)
+    }
     least = {"BACKEND": conf.SIMULATED} if heading == "PROVIDERS" else {}
     plain = conf.parse(_nested(place, least))
     for key, (default, _) in listed.items():

@@ -8,15 +8,17 @@ from typing import Any
 from django.core.signals import setting_changed
 
 from ..conf import GateSettings, get_settings
-from .base import Breaker, Limiter
+from .base import Breaker, Limiter, Pacer
 from .circuit import Rules, tally
 
 __all__ = [
     "Breaker",
     "Limiter",
+    "Pacer",
     "forget_gates",
     "get_breaker",
     "get_limiter",
+    "get_pacer",
     "problems",
     "tally",
 ]
@@ -43,11 +45,20 @@ def get_breaker() -> Breaker:
     return breaker
 
 
+@cache
+def get_pacer() -> Pacer:
+    """The pacer that the settings name; one for each process."""
+    gates = get_settings().gates
+    pacer: Pacer = _backend(gates.backend).Pacer(gates.options)
+    return pacer
+
+
 def forget_gates(*, setting: str = "NOTIFICATIONS", **_: Any) -> None:
     """Make them anew next time; connected to Django's `setting_changed`."""
     if setting == "NOTIFICATIONS":
         get_limiter.cache_clear()
         get_breaker.cache_clear()
+        get_pacer.cache_clear()
 
 
 setting_changed.connect(forget_gates)
@@ -64,9 +75,9 @@ def problems(gates: GateSettings) -> list[str]:
 
 
 def _backend(path: str) -> ModuleType:
-    """The module at `path`, which holds a `Limiter` and a `Breaker` of its own."""
+    """The module at `path`, which holds a `Limiter`, a `Breaker` and a `Pacer` of its own."""
     backend = import_module(path)
-    for name, base in (("Limiter", Limiter), ("Breaker", Breaker)):
+    for name, base in (("Limiter", Limiter), ("Breaker", Breaker), ("Pacer", Pacer)):
         found = getattr(backend, name, None)
         if not (isinstance(found, type) and issubclass(found, base)):
             raise TypeError(f"it has no class {name}")

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ..enums import CircuitState
-from ..messages import Circuit, Grant, Passage, Tally, Want
-from ..signals import circuit_changed
+from ..messages import Circuit, Grant, Pace, Passage, Tally, Want
+from ..signals import circuit_changed, provider_slowed
+from . import pace
 from .circuit import Rules
 
 FRESH_SECONDS = 0.25
-"""So long a process goes by what it last heard of a closed circuit, and keeps good news back."""
+"""So long a process goes by what it last heard of a circuit or a pace, and keeps good news back."""
 
 
 class Limiter(ABC):
@@ -125,3 +126,53 @@ class Breaker(ABC):
                 sender=Breaker, provider=provider, state=passage.state, reason=passage.reason
             )
         return passage
+
+
+class Pacer(ABC):
+    """Slows a provider's account down when it refuses; `pace` holds the arithmetic.
+
+    An account is shared by all processes. What another one has met is known here within
+    FRESH_SECONDS; in between, no look is taken.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """`options` are the `OPTIONS` of the settings' `GATES`."""
+        self.options = options
+        self._known: dict[str, Known] = {}
+
+    def current(self, provider: str) -> Pace:
+        """How fast `provider` may be used now; raises what the backend raises when it is away."""
+        known = self._known.get(provider)
+        if known is None or time.monotonic() > known.until:
+            known = self._keep(provider, *self._read(provider))
+        return pace.pace(known.book, time.monotonic() + known.ahead)
+
+    def slow(self, provider: str, wait: float, rate: float) -> None:
+        """Tell of a refusal that asked for `wait` seconds, while this process sent `rate` a second.
+
+        Raises what the backend raises when it is away.
+        """
+        book, now = self._slow(provider, wait, rate)
+        self._keep(provider, book, now)
+        provider_slowed.send_robust(sender=Pacer, provider=provider, pace=pace.pace(book, now))
+
+    @abstractmethod
+    def _read(self, provider: str) -> tuple[pace.Book, float]:
+        """What is kept of `provider`, and the keeper's clock."""
+
+    @abstractmethod
+    def _slow(self, provider: str, wait: float, rate: float) -> tuple[pace.Book, float]:
+        """`pace.slow` on what is kept of `provider`, in one step; with the keeper's clock."""
+
+    def _keep(self, provider: str, book: pace.Book, now: float) -> "Known":
+        heard = time.monotonic()
+        self._known[provider] = Known(book, now - heard, heard + FRESH_SECONDS)
+        return self._known[provider]
+
+
+class Known(NamedTuple):
+    """A book as last heard of, how far the keeper's clock is ahead, and until when it will do."""
+
+    book: pace.Book
+    ahead: float
+    until: float

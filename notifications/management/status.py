@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 
 from celery import current_app
@@ -10,11 +11,12 @@ from django.db.models import Count
 from django.db.models.functions import Now
 
 from ..conf import get_settings
-from ..enums import Channel, Scope, Status, WaitReason
+from ..enums import Channel, CircuitState, Scope, Status, WaitReason
+from ..gates import get_breaker
 from ..lifecycle import IN_FLIGHT
 from ..models import Notification, Pause, Tenant
 from ..observability import readiness, stats
-from ..pipeline import explain, policy
+from ..pipeline import explain, pace, policy
 
 LATE_SECONDS = 60.0
 
@@ -38,6 +40,21 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderSeen:
+    """Whether a provider is asked now: its circuit, and how far it has slowed us down.
+
+    It is not asked for `held` seconds more, then at most at `rate` a second, None for any.
+    """
+
+    name: str
+    circuit: CircuitState
+    since: datetime | None
+    reason: str
+    held: float
+    rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class LimitSet:
     scope: str
     name: str
@@ -58,6 +75,7 @@ class Report:
     oldest_due: list[stats.OldestDue]
     waiting_on: list[WaitingOn]
     in_flight: InFlight
+    providers: list[ProviderSeen]
     limits: list[LimitSet]
     pauses: list[PauseSet]
     workers: list[stats.WorkerSeen]
@@ -74,6 +92,7 @@ def gather() -> Report:
         oldest_due=oldest,
         waiting_on=waiting,
         in_flight=in_flight(),
+        providers=list(providers()),
         limits=list(limits()),
         pauses=list(pauses()),
         workers=workers,
@@ -87,7 +106,8 @@ def gather() -> Report:
 
 def waiting_on() -> list[WaitingOn]:
     """Why the backlog has not gone yet, the largest share first."""
-    kinds = ("channel", "tenant", "state", "wait_reason", "wait_scope", "provider", "error_code")
+    told_by = ("wait_reason", "wait_scope", "provider", "was_ambiguous", "error_code")
+    kinds = ("channel", "tenant", "state", *told_by)
     # Two queries: each has a partial index of its own, which one for both could not use.
     sets = (Notification.objects.waiting(), Notification.objects.with_status(Status.UNKNOWN))
     counted = (rows.values(*kinds).annotate(rows=Count("pk")).order_by() for rows in sets)
@@ -105,6 +125,16 @@ def waiting_on() -> list[WaitingOn]:
 def in_flight() -> InFlight:
     held = Notification.objects.in_states(IN_FLIGHT)
     return InFlight(held.count(), held.filter(lease_until__lt=Now()).count())
+
+
+def providers() -> Iterator[ProviderSeen]:
+    """Those that channels use, each as all processes see it."""
+    names = {name for channel in get_settings().channels.values() for name in channel.providers}
+    for name in sorted(names):
+        circuit, speed = get_breaker().state(name), pace.current(name)
+        yield ProviderSeen(
+            name, circuit.state, circuit.since, circuit.reason, speed.held, speed.rate
+        )
 
 
 def limits() -> Iterator[LimitSet]:
@@ -137,6 +167,11 @@ def _about_waiting(waiting: list[WaitingOn]) -> Iterator[str]:
     for group in waiting:
         if group.reason is WaitReason.PAUSED:
             yield f"{group.count} {group.channel} held by {group.scope}: end it in the admin."
+        elif group.reason is WaitReason.CIRCUIT_OPEN:
+            yield (
+                f"{group.count} {group.channel} held by the open circuit of {group.scope}: see why "
+                "it fails. They go by themselves when a probe succeeds."
+            )
         elif group.reason is WaitReason.RECONCILE:
             yield (
                 f"{group.count} {group.channel} of unknown outcome ({group.scope}): a receipt may "

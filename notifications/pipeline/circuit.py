@@ -23,6 +23,10 @@ class Circuit:
         self._provider = provider
         self._is_guarded = get_settings().providers[provider].circuit is not None
 
+    def wait(self) -> float:
+        """Seconds until it is worth asking; 0 where a message, or a probe, may go now."""
+        return self.ask(0).retry_after
+
     def ask(self, units: int) -> Passage:
         """How many of `units` may go now."""
         if not self._is_guarded:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..conf import get_settings
 from ..enums import Scope, State, WaitReason
 from ..lifecycle import WAITING
 from ..models import Notification
-from . import policy
+from . import policy, route
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +42,13 @@ def waiting(notification: Notification) -> Waiting | None:
 
 
 def _paused(notification: Notification) -> Waiting | None:
-    provider = get_settings().channel(notification.channel).providers[0]
-    scope = policy.current().pause_on(notification.channel, provider, notification.tenant.name)
-    if scope is None:
+    snapshot, tenant = policy.current(), notification.tenant.name
+    scopes = [
+        snapshot.pause_on(notification.channel, provider, tenant)
+        for provider in route.candidates(notification)
+    ]
+    scope = scopes[0]
+    if scope is None or not all(scopes):
         return None
     return Waiting(WaitReason.PAUSED, scope, None, f"{scope.replace(':', ' ')} is paused")
 
@@ -62,6 +65,10 @@ def _put_off(notification: Notification) -> Waiting:
         scope = notification.wait_scope
         detail = f"the circuit of {scope.replace(':', ' ')} is open because it fails; asked again"
         return Waiting(WaitReason.CIRCUIT_OPEN, scope, notification.due_at, detail)
+    if route.is_pointed(notification):
+        scope = notification.wait_scope
+        detail = f"{notification.provider} has refused it; {scope.replace(':', ' ')} is asked next"
+        return Waiting(WaitReason.QUEUE, scope, notification.due_at, detail)
     if notification.state == State.RETRY_WAIT:
         scope = _scope(Scope.PROVIDER, notification.provider)
         number = notification.attempt_count

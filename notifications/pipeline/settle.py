@@ -17,7 +17,7 @@ from ..providers.registry import get_provider
 from ..retry import Decision, History, decide
 from ..settlements import PROVEN, Settlement, Way
 from ..signals import attempt_finished, notification_settled, writes_fenced
-from . import database
+from . import database, route
 from .receive import Arrival, store, tell_received
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,10 @@ def _abilities_of(name: str) -> Abilities:
 def _decide(abilities: Abilities, ended: Ended) -> Decision:
     channel = get_settings().channel(ended.row.channel)
     history = History(ended.row.spent_attempts, ended.row.was_ambiguous)
-    return decide(ended.outcome, history, channel.retry, channel.on_unknown, abilities.honours_key)
+    following = route.following(ended.row, abilities.name)
+    return decide(
+        ended.outcome, history, channel.retry, channel.on_unknown, abilities.honours_key, following
+    )
 
 
 def _settlement(abilities: Abilities, ended: Ended, decision: Decision) -> Settlement:
@@ -95,11 +98,13 @@ def _settlement(abilities: Abilities, ended: Ended, decision: Decision) -> Settl
         ambiguous=ambiguous,
         risky=ambiguous and not abilities.honours_key,
         receipt=_highest(outcome),
+        fails_over=bool(decision.following),
     )
     return Settlement(
         id=ended.row.pk,
         way=way,
         delay=decision.delay,
+        next_scope=route.scope_of(decision.following),
         provider_message_id=outcome.provider_message_id[:255],
         code=outcome.code[:CODE_MAX],
         detail=outcome.detail[:DETAIL_MAX],

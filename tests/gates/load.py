@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import django
 from django.db import connections
 
-from notifications.gates import Breaker, Limiter, database
+from notifications.gates import Breaker, Limiter, Pacer, database
 from notifications.gates.circuit import Rules
 from notifications.messages import Limit, Tally, Want
 
@@ -77,6 +77,16 @@ def limiter_in(settings: dict[str, Any]) -> Limiter:
     """The one in the database, in any process: with the test's own instead of the settings'."""
     connections["default"].settings_dict.update(settings)
     return database.Limiter({})
+
+
+def pacer_in(settings: dict[str, Any]) -> Pacer:
+    """As `limiter_in`."""
+    connections["default"].settings_dict.update(settings)
+    return database.Pacer({})
+
+
+def slow_once(make: Callable[[], Pacer], provider: str, wait: float, rate: float) -> None:
+    make().slow(provider, wait, rate)
 
 
 def calls_of_threads(

@@ -27,7 +27,8 @@ from notifications.models import ProviderCircuit, RateBucket
 
 from .breakers import FOUR_FAILURES, BreakerConformance, MakeBreaker
 from .conformance import LimiterConformance, slow
-from .load import breaker_in, in_threads, limiter_in
+from .load import breaker_in, in_threads, limiter_in, pacer_in
+from .pacers import MakePacer, PacerConformance
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,11 +48,20 @@ def make_breaker() -> MakeBreaker:
     return partial(breaker_in, connection.settings_dict)
 
 
+@pytest.fixture
+def make_pacer() -> MakePacer:
+    return partial(pacer_in, connection.settings_dict)
+
+
 class TestDatabaseLimiter(LimiterConformance):
     pass
 
 
 class TestDatabaseBreaker(BreakerConformance):
+    pass
+
+
+class TestDatabasePacer(PacerConformance):
     pass
 
 

@@ -36,6 +36,7 @@ from tests.processes import ROOT, wait_until
 
 from .breakers import FOUR_FAILURES, BreakerConformance, MakeBreaker
 from .conformance import LimiterConformance, slow
+from .pacers import MakePacer, PacerConformance
 
 BACKEND = "notifications.gates.redis"
 START = 1_800_000_000
@@ -63,11 +64,20 @@ def make_breaker(redis_url: str) -> MakeBreaker:
     return partial(redis.Breaker, {"URL": f"{redis_url}?socket_timeout=20"})
 
 
+@pytest.fixture
+def make_pacer(redis_url: str) -> MakePacer:
+    return partial(redis.Pacer, {"URL": f"{redis_url}?socket_timeout=20"})
+
+
 class TestRedisLimiter(LimiterConformance):
     pass
 
 
 class TestRedisBreaker(BreakerConformance):
+    pass
+
+
+class TestRedisPacer(PacerConformance):
     pass
 
 

@@ -1,6 +1,7 @@
 """The command for 3 a.m."""
 
 import json
+import re
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -13,10 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications.enums import Channel, Priority, State
+from notifications.gates import get_breaker, get_pacer
+from notifications.messages import Tally
 from notifications.models import Notification, Pause, RateLimit, Tenant, Worker
 from notifications.pipeline import policy
 
 pytestmark = pytest.mark.django_db
+
+SIMULATED = "notifications.providers.simulated.SimulatedProvider"
 
 
 @pytest.fixture(autouse=True)
@@ -164,3 +169,20 @@ def test_the_number_of_queries_does_not_grow_with_the_backlog(shop: Tenant) -> N
     for number in range(5):
         make(Tenant.objects.create(name=f"t{number}"), 10)
     assert queries() <= few
+
+
+def test_it_shows_whether_providers_are_asked(settings: Any, capsys: Any) -> None:
+    settings.NOTIFICATIONS = {
+        "PROVIDERS": {
+            "broken": {"BACKEND": SIMULATED, "CIRCUIT": {"MIN_CALLS": 1, "OPEN_FOR": 60}},
+            "tired": {"BACKEND": SIMULATED},
+        },
+        "CHANNELS": {"sms": {"PROVIDERS": ["broken"]}, "email": {"PROVIDERS": ["tired"]}},
+    }
+    get_breaker().record("broken", Tally(failed=1))
+    get_pacer().slow("tired", 60, 100)
+    call_command("notifications_status")
+    shown = capsys.readouterr().out
+    assert re.search(r"broken +circuit open since .* UTC: failures", shown)
+    assert re.search(r"tired +circuit closed +waits for \d+\.\d s, as it asked", shown)
+    assert re.search(r"simulated +circuit closed\n", shown)

@@ -68,7 +68,7 @@ def test_what_nobody_can_know_ends_with_1_and_says_so(notify: Notify) -> None:
 
 
 def test_one_that_is_tried_again_ends_with_2_and_why(notify: Notify) -> None:
-    done = notify(*EMAIL, "--metadata", "simulate=throttle:300", "--timeout", "4")
+    done = notify(*EMAIL, "--metadata", "simulate=throttle:6", "--timeout", "4")
     assert done.returncode == 2, done.stdout + done.stderr
     assert "throttled" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("retrying: attempt 1 came to")

@@ -16,7 +16,7 @@ from notifications.pipeline import policy
 from notifications.pipeline.deliver import deliver
 from notifications.pipeline.settle import Ended, settle
 
-from .factories import attempt, fresh, sms, tenant
+from .factories import attempt, forget_pace, fresh, sms, tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +45,7 @@ def _fresh_policy() -> Any:
 def test_each_behaviour_ends_in_its_status(simulate: str, statuses: list[Status]) -> None:
     row = sms(simulate)
     for status in statuses:
+        forget_pace()
         attempt(row)
         assert fresh(row).status == status
     assert fresh(row).attempt_count == len(statuses)
@@ -83,6 +84,7 @@ def test_being_throttled_spends_no_attempt(settings: Any) -> None:
     settings.NOTIFICATIONS = {"CHANNELS": {"sms": {"RETRY": {"MAX_ATTEMPTS": 1}}}}
     row = sms("throttle:1,throttle:1,deliver")
     for _ in range(3):
+        forget_pace()
         attempt(row)
     assert fresh(row).status == Status.DELIVERED
 
@@ -131,7 +133,7 @@ def test_a_stopping_worker_gives_back_what_it_has_not_sent() -> None:
 
     def stopping() -> bool:
         asked.append(1)
-        return len(asked) > 1
+        return len(asked) > 2
 
     report = deliver(Channel.SMS, [row.pk for row in rows], stopping)
     assert (report.claimed, report.settled, report.released) == (25, 10, 15)
@@ -264,3 +266,29 @@ def test_a_probe_that_fails_is_the_only_one_that_went(settings: Any) -> None:
 
 def test_a_provider_without_a_circuit_is_always_asked() -> None:
     assert attempt(*[sms("transient") for _ in range(30)]).settled == 30
+
+
+def test_being_throttled_holds_up_the_whole_account() -> None:
+    attempt(sms("throttle:60"))
+    others = [sms(tenant=tenant("shop")) for _ in range(5)]
+    assert attempt(*others).put_off == 5
+    held = [fresh(row) for row in others]
+    assert {(row.status, row.attempt_count) for row in held} == {(Status.QUEUED, 0)}
+    assert {(row.wait_reason, row.wait_scope) for row in held} == {
+        (WaitReason.RATE_LIMIT, "provider:simulated")
+    }
+    in_a_minute = timezone.now() + timezone.timedelta(seconds=50)
+    assert min(row.due_at for row in held) > in_a_minute
+
+
+def test_being_throttled_stops_what_is_still_in_hand() -> None:
+    rows = [sms("throttle:60") for _ in range(30)]
+    report = attempt(*rows)
+    assert (report.settled, report.put_off) == (10, 20), "one window, and no more"
+
+
+def test_afterwards_the_account_goes_slower() -> None:
+    attempt(*[sms("throttle:0,deliver") for _ in range(10)])
+    report = attempt(*[sms() for _ in range(50)])
+    assert 0 < report.settled < 25
+    assert report.put_off == 50 - report.settled

@@ -2,6 +2,8 @@
 
 from .breaker import DatabaseBreaker
 from .limiter import DatabaseLimiter
+from .pacer import DatabasePacer
 
 Limiter = DatabaseLimiter
 Breaker = DatabaseBreaker
+Pacer = DatabasePacer

@@ -9,6 +9,8 @@ OPTIONS:
 
 from .breaker import RedisBreaker
 from .limiter import RedisLimiter
+from .pacer import RedisPacer
 
 Limiter = RedisLimiter
 Breaker = RedisBreaker
+Pacer = RedisPacer

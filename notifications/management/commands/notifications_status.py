@@ -10,14 +10,14 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError
 
-from ...enums import Priority
+from ...enums import CircuitState, Priority
 from .. import status
 
 NONE = "none"
 
 
 class Command(BaseCommand):
-    help = "Shows backlog, limits, pauses and workers, and says what to do next."
+    help = "Shows backlog, providers, limits, pauses and workers, and says what to do next."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="the same as JSON")
@@ -58,10 +58,21 @@ def _tables(report: status.Report) -> dict[str, list[Sequence[object]]]:
         ],
         "Waiting on": [(w.channel, w.reason, w.scope, f"{w.count:,}") for w in report.waiting_on],
         "In flight": [(f"{held.count:,}", f"{held.lapsed:,} past their lease")],
+        "Providers": [_provider(p) for p in report.providers],
         "Limits": [(r.scope, r.name, r.rates) for r in report.limits],
         "Pauses": [(p.scope, p.name, p.reason) for p in report.pauses],
         "Workers": [(w.name, f"seen {w.seconds:.0f} s ago") for w in report.workers],
     }
+
+
+def _provider(seen: status.ProviderSeen) -> Sequence[object]:
+    circuit = f"circuit {seen.circuit.label}"
+    if seen.since and seen.circuit is not CircuitState.CLOSED:
+        circuit += f" since {seen.since:%Y-%m-%d %H:%M:%S} UTC: {seen.reason}"
+    speed = f"waits for {seen.held:.1f} s, as it asked" if seen.held else ""
+    if seen.rate is not None and not seen.held:
+        speed = f"slowed down to {seen.rate:.1f}/s"
+    return (seen.name, circuit, speed)
 
 
 def _aligned(rows: Iterable[Sequence[object]]) -> list[str]:

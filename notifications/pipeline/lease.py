@@ -1,0 +1,91 @@
+"""The hold of one task on the rows it claimed, under one token."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from django.db import InterfaceError, OperationalError
+
+from ..conf import LEASE_MARGIN_SECONDS, get_settings
+from ..enums import Channel, WaitReason
+from ..models import Notification
+from ..providers.base import Provider
+from ..signals import rows_snoozed
+from . import database
+
+T = TypeVar("T")
+
+PERSIST_SECONDS = 0.5
+"""How often an outcome is offered to a database that is away."""
+
+TURN_SECONDS = 2.0
+"""How long a task goes on beginning windows: a slow provider must not hold the worker hostage."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of a message's ids; `again` holds the delay of those soon to be retried."""
+
+    claimed: int = 0
+    settled: int = 0
+    put_off: int = 0
+    released: int = 0
+    again: dict[UUID, float] = field(default_factory=dict)
+
+
+class Lease:
+    """Begins with the claim; what it still holds at its end is given back unsent."""
+
+    def __init__(self, channel: Channel, stopping: Callable[[], bool]) -> None:
+        self.channel = channel
+        self.stopping = stopping
+        self.token = uuid4()
+        self.report = Report()
+        self._seconds = get_settings().lease_seconds
+        began = time.monotonic()
+        self._until = began + self._seconds
+        self._turn_until = began + TURN_SECONDS
+
+    def claim(self, ids: Sequence[UUID]) -> list[Notification]:
+        with database.atomic():
+            rows = Notification.objects.claim(ids, self.token, self._seconds)
+        self.report.claimed = len(rows)
+        return rows
+
+    def is_open(self) -> bool:
+        """Whether anything more is to be begun under it."""
+        return time.monotonic() < self._turn_until and not self.stopping()
+
+    def is_open_for(self, provider: Provider) -> bool:
+        """Whether `provider` can still take all the time it may, within it."""
+        return self.is_open() and time.monotonic() < self.deadline(provider)
+
+    def deadline(self, provider: Provider) -> float:
+        """After it nothing is begun at `provider`; of `time.monotonic`."""
+        return self._until - provider.timeout - LEASE_MARGIN_SECONDS
+
+    def give_back(self, rows: Sequence[Notification]) -> None:
+        if rows:
+            ids = [row.pk for row in rows]
+            self.report.released += Notification.objects.release(ids, self.token)
+
+    def put_off(self, delays: Mapping[UUID, float], reason: WaitReason, scope: str) -> None:
+        """Give rows back for so many seconds each, unsent and free of charge."""
+        count = Notification.objects.release(list(delays), self.token, delays, reason, scope)
+        self.report.put_off += count
+        rows_snoozed.send_robust(
+            sender=Notification, channel=self.channel, reason=reason, scope=scope, count=count
+        )
+
+    def persist(self, write: Callable[[], T]) -> T:
+        """Run `write`; while the database is away, keep what is known while the lease lasts."""
+        while True:
+            try:
+                return write()
+            except (OperationalError, InterfaceError):
+                if time.monotonic() > self._until or database.connection().in_atomic_block:
+                    raise
+                database.connection().close()
+                time.sleep(PERSIST_SECONDS)
