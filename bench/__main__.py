@@ -10,10 +10,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from . import accept, drain, embedded, report
+from . import accept, cost, drain, embedded, report
 from .stack import Stack
 
-BENCHMARKS = {"accept": accept.run, "drain": drain.run, "embedded": embedded.run}
+BENCHMARKS = {"accept": accept.run, "cost": cost.run, "drain": drain.run, "embedded": embedded.run}
 RESULTS = Path(__file__).parent / "results"
 
 
