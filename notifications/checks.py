@@ -10,9 +10,19 @@
 | notifications.E006 | the BACKEND of GATES, or its OPTIONS, cannot be used |
 | notifications.E007 | Celery accepts pickle: whoever reaches the broker could run code |
 | notifications.E008 | PostgreSQL confirms commits before they are on disk |
+| notifications.E009 | a frozen broker would be waited for without end |
+| notifications.E010 | Celery would ask of quorum queues what RabbitMQ refuses |
 | notifications.W001 | SQLite is not in WAL mode |
 | notifications.W002 | SQLite's transactions do not begin IMMEDIATE |
 | notifications.W003 | Celery runs tasks where they are published instead of in a worker |
+| notifications.W004 | a lost connection to the broker ends deliveries in the middle |
+| notifications.W005 | publishing takes long to notice that the broker is away |
+| notifications.W006 | the first worker takes all messages there are |
+| notifications.W007 | messages are published to RabbitMQ without confirms |
+| notifications.W008 | a worker ends when the broker is away |
+| notifications.W009 | Redis gives out messages again that are still worked on |
+| notifications.W010 | a queue of ours on RabbitMQ is no quorum queue |
+| notifications.W011 | the consumer of the workers is not ours |
 
 The ids stay what they are: projects name them in SILENCED_SYSTEM_CHECKS.
 """
@@ -21,20 +31,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from celery import current_app
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 from django.utils.module_loading import import_string
 
 from . import gates
+from .celery_checks import TAG
 from .conf import ProviderSettings, Settings, parse
 from .pipeline import database
 from .providers.base import Provider
-
-TAG = "notifications"
-
-PICKLE = frozenset({"pickle", "application/x-python-serialize"})
 
 DURABLE = "Remove it; every other level than `off` keeps what was answered with 202."
 
@@ -47,12 +53,6 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         Error(f"NOTIFICATIONS{p.path} {p.message}", hint=p.hint, id=f"{TAG}.E001") for p in problems
     ]
     return [*found, *_check_providers(settings), *_check_gates(settings)]
-
-
-@register(TAG)
-def check_celery(**_: Any) -> list[CheckMessage]:
-    """Settings of Celery that would break a promise."""
-    return [*_check_serializers(), *_check_eager()]
 
 
 @register(TAG)
@@ -116,26 +116,6 @@ def _check_gates(settings: Settings) -> Iterator[CheckMessage]:
             f'NOTIFICATIONS["GATES"] is unusable: {problem}',
             hint='Write {"BACKEND": "notifications.gates.database"}, or leave GATES out.',
             id=f"{TAG}.E006",
-        )
-
-
-def _check_serializers() -> Iterator[CheckMessage]:
-    conf = current_app.conf
-    accepted = {str(kind) for kind in conf.accept_content or ()} | {str(conf.task_serializer)}
-    if accepted & PICKLE:
-        yield Error(
-            "Celery accepts pickle: whoever can write to the broker could run code here.",
-            hint='Set CELERY_ACCEPT_CONTENT = ["json"] and CELERY_TASK_SERIALIZER = "json".',
-            id=f"{TAG}.E007",
-        )
-
-
-def _check_eager() -> Iterator[CheckMessage]:
-    if current_app.conf.task_always_eager:
-        yield Warning(
-            "CELERY_TASK_ALWAYS_EAGER runs deliveries in the process that publishes them.",
-            hint='Remove it; without a broker use CELERY_BROKER_URL = "embedded://" instead.',
-            id=f"{TAG}.W003",
         )
 
 

@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from django.test import SimpleTestCase, TransactionTestCase
+from kombu import Connection
 
 from notifications.gates import forget_gates
+from notifications.worker.configure import queues
 from tests.processes import ROOT, Processes
 from tests.servers import running
 from tests.servers.postgres import Postgres, new_database
@@ -150,6 +152,15 @@ def empty_redis(redis_url: str) -> str:
     with redis.Redis.from_url(redis_url) as client:
         client.flushdb()
     return redis_url
+
+
+@pytest.fixture
+def empty_rabbitmq(rabbitmq_url: str) -> str:
+    """The URL of the RabbitMQ server, with nothing in our queues."""
+    with Connection(rabbitmq_url) as connection, connection.channel() as channel:
+        for queue in queues("amqp"):
+            queue.bind(channel).delete()
+    return rabbitmq_url
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """What a Celery app needs to carry notifications, added to what it has."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_postrun, task_prerun
+from celery.signals import task_postrun, task_prerun, worker_init
+from django.core.checks import run_checks
 from django.db import close_old_connections
 from kombu import Exchange, Queue
 
@@ -12,6 +14,8 @@ from .. import transport
 from ..enums import Channel, Priority
 from ..pipeline.publish import OPERATIONS_QUEUE, queue_name
 from .ticks import Ticks
+
+logger = logging.getLogger(__name__)
 
 OPERATIONS = ("dispatch", "rescue", "prune")
 
@@ -28,10 +32,10 @@ def setup(app: Celery) -> None:
     """
     app.set_default()
     app.steps["consumer"].add(Ticks)
-    app.add_defaults(lambda: defaults(app.conf.broker_url))
-    app.on_after_configure.connect(_add_queues, weak=False)
+    app.on_after_configure.connect(_complete, weak=False)
     if _is_configured(app):
-        _add_queues(app)
+        _complete(app)
+    worker_init.connect(_check_settings)
     task_prerun.connect(_refresh_connections)
     task_postrun.connect(_refresh_connections)
 
@@ -47,13 +51,14 @@ def _is_configured(app: Any) -> bool:
 
 def defaults(broker_url: str | Sequence[str] | None) -> dict[str, Any]:
     """Celery settings for a broker, below the project's own."""
+    in_process = scheme_of(broker_url) in transport.IN_PROCESS
+    return {**COMMON, **(IN_PROCESS if in_process else {})}
+
+
+def scheme_of(broker_url: str | Sequence[str] | None) -> str:
+    """The kind of broker: the first one's, where several are named."""
     first = broker_url if isinstance(broker_url, str) else next(iter(broker_url or ()), "")
-    scheme = first.partition("://")[0]
-    return {
-        **COMMON,
-        **(IN_PROCESS if scheme in transport.IN_PROCESS else {}),
-        "broker_transport_options": _transport_options(scheme),
-    }
+    return first.partition("://")[0]
 
 
 COMMON: Mapping[str, Any] = {
@@ -72,6 +77,12 @@ COMMON: Mapping[str, Any] = {
     },
     "broker_connection_timeout": 2,
     "broker_connection_retry_on_startup": True,
+    # RabbitMQ ends a channel for many a reason that passes; without it the worker would end too.
+    "broker_channel_error_retry": True,
+    # Celery gives up after a hundred tries, which is less than an hour.
+    "broker_connection_max_retries": None,
+    # For AMQP: a connection on which nothing has come for twice as long is given up by both ends.
+    "broker_heartbeat": 15,
     # Cancelling what a provider may already have would send it twice.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     "worker_hijack_root_logger": False,
@@ -103,10 +114,23 @@ def _transport_options(scheme: str) -> dict[str, Any]:
     return {}
 
 
-def _add_queues(sender: Celery, **_: Any) -> None:
+def _complete(sender: Celery, **_: Any) -> None:
+    """Add to what the project has set: our settings, options of the broker, queues, routes."""
     app = sender
+    conf: Any = app.conf
+    scheme = scheme_of(conf.broker_url)
+    # Just before Celery's own. `add_defaults` would put it before what the project has in a module.
+    conf.maps.insert(-1, defaults(conf.broker_url))
+    conf.broker_transport_options = {
+        **_transport_options(scheme),
+        **(conf.broker_transport_options or {}),
+    }
+    _add_queues(app, scheme)
+
+
+def _add_queues(app: Celery, scheme: str) -> None:
     present = app.amqp.Queues(app.conf.task_queues)
-    missing = [queue for queue in queues() if queue.name not in present]
+    missing = [queue for queue in queues(scheme) if queue.name not in present]
     if missing:
         app.conf.task_queues = [*present.values(), *missing]
     if OPERATIONS_ROUTES not in (routes := _as_list(app.conf.task_routes)):
@@ -116,11 +140,43 @@ def _add_queues(sender: Celery, **_: Any) -> None:
 OPERATIONS_ROUTES = {f"notifications.{name}": {"queue": OPERATIONS_QUEUE} for name in OPERATIONS}
 
 
-def queues() -> list[Queue]:
+QUORUM: Mapping[str, Any] = {
+    "x-queue-type": "quorum",
+    # RabbitMQ 4 has this limit by itself, 3 has none: a message that ends every worker it meets
+    # must not go round for ever. Its rows are found without it.
+    "x-delivery-limit": 20,
+}
+
+
+def queues(scheme: str) -> list[Queue]:
     """All queues of notifications, the most urgent first: brokers that keep an order serve it."""
-    exchange = Exchange("notifications", type="direct")
     names = [queue_name(channel, priority) for priority in Priority for channel in Channel]
-    return [Queue(name, exchange, routing_key=name) for name in [OPERATIONS_QUEUE, *names]]
+    exchange, arguments = _kind(scheme)
+    return [
+        Queue(name, exchange, routing_key=name, queue_arguments=arguments)
+        for name in [OPERATIONS_QUEUE, *names]
+    ]
+
+
+def _kind(scheme: str) -> tuple[Exchange, Mapping[str, Any] | None]:
+    if scheme in AMQP:
+        # Celery's delayed delivery on RabbitMQ goes through no direct exchange.
+        return Exchange("notifications.topic", type="topic"), QUORUM
+    return Exchange("notifications", type="direct"), None
+
+
+def _check_settings(**_: Any) -> None:
+    """At the start of `celery worker`; Celery itself runs Django's checks and tells nobody.
+
+    With an error the process ends, saying all there are; warnings are logged.
+    """
+    found = [message for message in run_checks(tags=["notifications"]) if not message.is_silenced()]
+    errors = [message for message in found if message.is_serious()]
+    if errors:
+        # Celery swallows every other exception of a receiver.
+        raise SystemExit("\n".join(map(str, errors)))
+    for message in found:
+        logger.warning("%s", message)
 
 
 def _as_list(routes: Any) -> list[Any]:

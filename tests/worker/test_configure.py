@@ -64,6 +64,40 @@ def test_what_the_project_has_set_stays() -> None:
     assert app.conf["CELERY_DB_REUSE_MAX"] == 3
 
 
+def test_what_the_project_has_set_in_a_module_stays_too() -> None:
+    app = Celery("lab", set_as_current=False)
+    app.config_from_object(Theirs, namespace="CELERY")
+    setup(app)
+    assert app.conf.worker_prefetch_multiplier == 7
+    assert app.conf["CELERY_DB_REUSE_MAX"] == 3
+    options = app.conf.broker_transport_options
+    assert (options["global_keyprefix"], options["socket_timeout"]) == ("shop:", 9)
+
+
+class Theirs:
+    CELERY_BROKER_URL = "redis://localhost"
+    CELERY_WORKER_PREFETCH_MULTIPLIER = 7
+    CELERY_DB_REUSE_MAX = 3
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": "shop:", "socket_timeout": 9}
+
+
+def test_options_of_the_broker_that_the_project_left_out_are_ours() -> None:
+    options = {"global_keyprefix": "shop:"}
+    conf = make("redis://localhost", broker_transport_options=options).conf
+    assert conf.broker_transport_options["global_keyprefix"] == "shop:"
+    assert conf.broker_transport_options["socket_timeout"] == 5
+
+
+def test_queues_are_quorum_queues_on_rabbitmq_and_plain_elsewhere() -> None:
+    def kinds(app: Celery) -> set[object]:
+        found = [app.amqp.queues[name].queue_arguments or {} for name in sorted(OURS)]
+        return {arguments.get("x-queue-type") for arguments in found}
+
+    assert kinds(make("amqp://localhost")) == {"quorum"}
+    assert kinds(make("redis://localhost")) == {None}
+    assert kinds(make()) == {None}
+
+
 def test_what_the_project_has_not_set_is_safe() -> None:
     conf = make("redis://localhost").conf
     assert conf.worker_prefetch_multiplier == 1
