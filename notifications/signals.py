@@ -38,3 +38,6 @@ circuit_changed = Signal()
 
 provider_slowed = Signal()
 """`provider`, `pace`: it refused us for being too fast, so its account waits and goes slower."""
+
+consumer_restarted = Signal()
+"""Nothing more: a worker heard nothing although messages waited, and took a new connection."""

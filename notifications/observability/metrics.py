@@ -84,6 +84,10 @@ RECEIPTS = Counter(
     "Receipts of providers; ignored are those that told nothing new.",
     ("provider", "kind", "result"),
 )
+CONSUMER_RESTARTS = Counter(
+    "notifications_consumer_restarts_total",
+    "Times a worker that no longer heard its broker took a new connection.",
+)
 
 METRICS: tuple[MetricWrapperBase, ...] = (
     ACCEPTED,
@@ -96,6 +100,7 @@ METRICS: tuple[MetricWrapperBase, ...] = (
     FENCED,
     LIMITER_DEGRADED,
     RECEIPTS,
+    CONSUMER_RESTARTS,
 )
 
 
@@ -211,6 +216,10 @@ def count_fenced(count: int, **_: Any) -> None:
 
 def count_limiter_degraded(**_: Any) -> None:
     LIMITER_DEGRADED.inc()
+
+
+def count_consumer_restart(**_: Any) -> None:
+    CONSUMER_RESTARTS.inc()
 
 
 def _name(word: str) -> str:

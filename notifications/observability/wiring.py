@@ -15,3 +15,4 @@ if find_spec("prometheus_client"):
     signals.rows_rescued.connect(metrics.count_rescued)
     signals.writes_fenced.connect(metrics.count_fenced)
     signals.limiter_degraded.connect(metrics.count_limiter_degraded)
+    signals.consumer_restarted.connect(metrics.count_consumer_restart)

@@ -8,9 +8,9 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import bootsteps
 from django.core.exceptions import ImproperlyConfigured
@@ -18,11 +18,15 @@ from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
 from ..transport import IN_PROCESS
+from .consumer import Consumer
 from .shutdown import announce
+from .turns import FIRST
+from .watch import Watch
 
 logger = logging.getLogger(__name__)
 
 TICK = "notifications.pipeline.tick.tick"
+IS_UNHEARD = "notifications.pipeline.watch.is_unheard"
 """Named, not imported: this module is loaded with the Celery app, before Django has its models."""
 
 BACKOFF_MAX = 30.0
@@ -40,16 +44,26 @@ GUARD_SECONDS = 10.0
 _running = threading.Lock()
 
 
-def run_tick(worker: str) -> float | None:
-    """One tick, in the pool: seconds until the next one is wanted, None when it failed."""
+class Result(NamedTuple):
+    """What the pool tells the main process."""
+
+    delay: float | None
+    """Seconds until the next tick is wanted, None when it failed."""
+    is_unheard: bool = False
+    """Whether messages wait in a queue that was asked about."""
+
+
+def run_tick(worker: str, doubtful_queues: Sequence[str] = ()) -> Result:
+    """One tick, in the pool."""
     if not _running.acquire(blocking=False):
-        return None
+        return Result(None)
     close_old_connections()
     try:
-        return float(import_string(TICK)(worker))
+        delay = float(import_string(TICK)(worker))
+        return Result(delay, bool(doubtful_queues) and import_string(IS_UNHEARD)(doubtful_queues))
     except Exception as error:  # whatever it is, the next tick tries again
         logger.error("a tick failed: %s", _describe(error))
-        return None
+        return Result(None)
     finally:
         close_old_connections()
         _running.release()
@@ -73,9 +87,11 @@ class Ticks(bootsteps.StartStopStep):
         self._since: float | None = None
         self._failures = 0
         self._guard: Any = None
+        self._watch: Watch | None = None
 
     def start(self, consumer: Any) -> None:
         _refuse_processes_in_a_broker_of_one(consumer)
+        self._begin_watch(consumer)
         self._guard = consumer.timer.call_repeatedly(GUARD_SECONDS, self._check, (consumer,))
         self._plan(consumer, self._turn, 0.0)
 
@@ -90,6 +106,12 @@ class Ticks(bootsteps.StartStopStep):
         # The only place that also hears of `celery control shutdown`.
         announce()
         self.stop(consumer)
+
+    def _begin_watch(self, consumer: Any) -> None:
+        if self._watch is None and isinstance(consumer, Consumer):
+            self._watch = Watch(consumer)
+        if self._watch is not None:
+            self._watch.begin()
 
     def _plan(self, consumer: Any, turn: int, delay: float) -> None:
         """Enter the turn after `turn`; does nothing when that is over or given up."""
@@ -114,18 +136,21 @@ class Ticks(bootsteps.StartStopStep):
         done = partial(self._done, consumer, turn)
         consumer.pool.apply_async(
             run_tick,
-            (consumer.hostname,),
+            (consumer.hostname, self._watch.doubtful_queues() if self._watch else ()),
             callback=done,
-            error_callback=lambda _: done(None),
+            error_callback=lambda _: done(Result(None)),
             timeout=HARD_LIMIT_SECONDS,
             lost_worker_timeout=LOST_WORKER_SECONDS,
         )
 
-    def _done(self, consumer: Any, turn: int, delay: float | None) -> None:
+    def _done(self, consumer: Any, turn: int, result: Result) -> None:
+        delay = result.delay
         self._failures = 0 if delay is not None else self._failures + 1
         if delay is None:
             delay = min(2.0 ** (self._failures - 1), BACKOFF_MAX)
         _in_main_loop(consumer, partial(self._plan, consumer, turn, delay))
+        if result.is_unheard and self._watch is not None:
+            _in_main_loop(consumer, self._watch.conclude)
 
     def _check(self, consumer: Any) -> None:
         since, turn = self._since, self._turn
@@ -144,7 +169,9 @@ def _refuse_processes_in_a_broker_of_one(consumer: Any) -> None:
 
 def _with_free_slot(consumer: Any, function: Callable[[], None]) -> None:
     """Call when a process of the pool is free: at once where the pool does not count them."""
-    if _slots(consumer) is None:
+    if turns := getattr(consumer, "turns", None):
+        turns.take(FIRST, function)
+    elif _slots(consumer) is None:
         function()
     else:
         _slots(consumer).acquire(function)

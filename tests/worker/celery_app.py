@@ -51,6 +51,11 @@ def plain() -> None:
     trace("plain")
 
 
+@app.task(name="tests.named", acks_late=True, ignore_result=True)
+def named(name: str) -> None:
+    trace("named", name)
+
+
 @app.task(name="tests.slow", acks_late=True, ignore_result=True)
 def slow(seconds: float) -> None:
     trace("slow", "begins")

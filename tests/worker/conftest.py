@@ -11,7 +11,7 @@ from celery import Celery
 from kombu import Connection
 
 from notifications.transport import broker
-from notifications.worker import ticks
+from notifications.worker import setup, ticks
 from project.celery import app as project_app
 from tests.processes import Process, Processes, wait_until
 from tests.worker.doubles import Lab
@@ -40,6 +40,8 @@ class Outside:
     def __init__(self, broker_url: str, out: Path, processes: Processes) -> None:
         self.broker_url, self.out, self.processes = broker_url, out, processes
         self.app = Celery("outside", broker=broker_url, set_as_current=False)
+        setup(self.app)
+        project_app.set_default()
         with self.app.connection_for_write() as connection:
             _empty(connection)
 
@@ -57,6 +59,9 @@ class Outside:
 
     def send(self, task: str, *args: object) -> None:
         self.app.send_task(f"tests.{task}", args=args, ignore_result=True)
+
+    def send_to(self, queue: str, task: str, *args: object) -> None:
+        self.app.send_task(f"tests.{task}", args=args, queue=queue, ignore_result=True)
 
     def traces(self, name: str) -> list[list[str]]:
         """What was noted under `name`: [time, process, ...] each."""
@@ -82,8 +87,8 @@ def on_redis(outside: Callable[[str], Outside], empty_redis: str) -> Outside:
 
 
 @pytest.fixture
-def on_rabbitmq(outside: Callable[[str], Outside], rabbitmq_url: str) -> Outside:
-    return outside(rabbitmq_url)
+def on_rabbitmq(outside: Callable[[str], Outside], empty_rabbitmq: str) -> Outside:
+    return outside(empty_rabbitmq)
 
 
 def _empty(connection: Connection) -> None:
