@@ -29,6 +29,7 @@ from notifications.pipeline.deliver import deliver
 from notifications.providers.simulated import OUTCOMES, WITH_AMOUNT
 from notifications.settlements import RETRY_GRACE_SECONDS
 from notifications.validation import COMMON_FIELDS
+from notifications.worker import watch
 from tests.processes import ROOT
 
 README = ROOT / "README.md"
@@ -371,6 +372,9 @@ def test_the_recovery_times_follow_from_the_settings() -> None:
         "a worker was killed": settings.lease_seconds + rescue.GRACE_SECONDS + tick.RESCUE_SECONDS,
         "a broker message was lost": settings.hint_seconds + settings.dispatch_seconds,
         "the broker was away": settings.hint_seconds + settings.dispatch_seconds * 5,
+        "a worker no longer hears its broker": (
+            watch.PATIENCE_SECONDS + watch.ASK_SECONDS + settings.dispatch_seconds
+        ),
         "Celery lost a retry": RETRY_GRACE_SECONDS + settings.dispatch_seconds,
     }
     for fault, seconds in times.items():

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
 from celery import Celery
-from kombu import Connection
+from kombu.simple import SimpleQueue
 
 from notifications.enums import Channel, Priority
 from notifications.exceptions import BrokerUnavailable
@@ -22,7 +23,7 @@ SEVERAL_SECONDS = 12
 
 @pytest.fixture(params=["embedded", "redis", "rabbitmq"])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    fixtures = {"redis": "empty_redis", "rabbitmq": "rabbitmq_url"}
+    fixtures = {"redis": "empty_redis", "rabbitmq": "empty_rabbitmq"}
     name = fixtures.get(request.param)
     yield request.getfixturevalue(name) if name else "embedded://"
     broker.queues.clear()
@@ -34,8 +35,8 @@ def app(url: str) -> Iterator[Celery]:
 
 
 @pytest.fixture
-def app_on_rabbitmq(rabbitmq_url: str) -> Iterator[Celery]:
-    yield from current(rabbitmq_url)
+def app_on_rabbitmq(empty_rabbitmq: str) -> Iterator[Celery]:
+    yield from current(empty_rabbitmq)
 
 
 def current(url: str) -> Iterator[Celery]:
@@ -43,22 +44,27 @@ def current(url: str) -> Iterator[Celery]:
     app = Celery("lab", broker=url, set_as_current=False)
     setup(app)
     app.set_current()
-    with app.connection_for_write() as connection:
-        purge(connection)
-        yield app
-        purge(connection)
+    purge(app)
+    yield app
+    purge(app)
     project_app.set_default()
     project_app.set_current()
 
 
-def purge(connection: Connection) -> None:
-    with connection.SimpleQueue(OPERATIONS_QUEUE) as queue:
+def purge(app: Celery) -> None:
+    with operations(app) as queue:
         queue.clear()
 
 
 def waiting(app: Celery) -> int:
+    with operations(app) as queue:
+        return len(queue)
+
+
+@contextmanager
+def operations(app: Celery) -> Iterator[SimpleQueue]:
     with app.connection_for_write() as connection:
-        return len(connection.SimpleQueue(OPERATIONS_QUEUE))
+        yield connection.SimpleQueue(app.amqp.queues[OPERATIONS_QUEUE])
 
 
 def test_requests_to_dispatch_do_not_pile_up_where_nobody_reads_them(app: Celery) -> None:
@@ -69,10 +75,7 @@ def test_requests_to_dispatch_do_not_pile_up_where_nobody_reads_them(app: Celery
 
 def test_a_request_that_was_read_makes_room_for_the_next(app: Celery) -> None:
     request_dispatch()
-    with (
-        app.connection_for_write() as connection,
-        connection.SimpleQueue(OPERATIONS_QUEUE) as queue,
-    ):
+    with operations(app) as queue:
         message = queue.get(block=False)
         assert message.headers["task"] == "notifications.dispatch"
         message.ack()

@@ -53,6 +53,11 @@ class RabbitMQ(Server):
             )
         super().start()
 
+    def forget(self) -> None:
+        """Kill it and remove all that it has kept."""
+        self.kill()
+        shutil.rmtree(self.directory / "mnesia")
+
     def close(self) -> None:
         super().close()
         if self._epmd is not None:

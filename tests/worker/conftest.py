@@ -60,8 +60,9 @@ class Outside:
     def send(self, task: str, *args: object) -> None:
         self.app.send_task(f"tests.{task}", args=args, ignore_result=True)
 
-    def send_to(self, queue: str, task: str, *args: object) -> None:
-        self.app.send_task(f"tests.{task}", args=args, queue=queue, ignore_result=True)
+    def send_to(self, queue: str, task: str, *args: object, countdown: float | None = None) -> None:
+        options = {"queue": queue, "countdown": countdown, "ignore_result": True}
+        self.app.send_task(f"tests.{task}", args=args, **options)
 
     def traces(self, name: str) -> list[list[str]]:
         """What was noted under `name`: [time, process, ...] each."""

@@ -1,0 +1,125 @@
+"""RabbitMQ that dies, forgets, or freezes while a worker runs: the worker goes on by itself."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kombu import Connection, Queue
+
+from notifications.worker.configure import queues
+from tests.processes import Process, Processes, wait_until
+from tests.racing.stack import Stack
+from tests.servers.rabbitmq import RabbitMQ, is_installed
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not is_installed(), reason="rabbitmq-server is not on the PATH"),
+]
+
+NORMAL = "notifications.sms.normal"
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[RabbitMQ]:
+    """A RabbitMQ that may be hurt: the suite's own is shared."""
+    server = RabbitMQ()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def stack(
+    processes: Processes, production_env: dict[str, str], tmp_path: Path, broker: RabbitMQ
+) -> Stack:
+    delete_queues(broker)
+    return Stack(processes, production_env | {"CELERY_BROKER_URL": broker.url}, tmp_path)
+
+
+def delete_queues(broker: RabbitMQ) -> None:
+    with Connection(broker.url) as connection, connection.channel() as channel:
+        for queue in queues("amqp"):
+            queue.bind(channel).delete()
+
+
+def depth(broker: RabbitMQ, name: str = NORMAL) -> int:
+    [queue] = [queue for queue in queues("amqp") if queue.name == name]
+    with Connection(broker.url) as connection, connection.channel() as channel:
+        return int(queue.bind(channel).queue_declare(passive=True).message_count)
+
+
+def test_messages_are_kept_over_a_crash_of_the_broker(broker: RabbitMQ, stack: Stack) -> None:
+    worker = stack.worker()  # declares the queues
+    assert worker.stop() == 0
+    stack.accept(5)
+    wait_until(lambda: depth(broker) > 0, what="the relay has published")
+    broker.kill()
+    broker.start()
+    assert depth(broker) > 0
+    stack.worker()
+    stack.wait_until_done(30)
+    assert set(stack.hits().values()) == {1}
+
+
+@pytest.mark.parametrize("hurt", ["killed", "emptied", "frozen"])
+def test_a_worker_goes_on_after_the_broker_was_hurt(
+    broker: RabbitMQ, stack: Stack, hurt: str
+) -> None:
+    worker = stack.worker()
+    stack.accept(5)
+    stack.wait_until_done(30)
+    HURT[hurt](broker)
+    accepted = stack.accept(20)
+    # 35 s for what the broker has lost; less in most cases. With a margin for a busy machine.
+    stack.wait_until_done(60)
+    assert {stack.hits()[id] for id in accepted} == {1}
+    assert max(stack.hits().values()) == 1
+    assert worker.is_running()
+
+
+def restart(broker: RabbitMQ) -> None:
+    broker.kill()
+    time.sleep(3)
+    broker.start()
+
+
+def restart_empty(broker: RabbitMQ) -> None:
+    broker.forget()
+    broker.start()
+
+
+def freeze(broker: RabbitMQ) -> None:
+    broker.freeze()
+    time.sleep(20)
+    broker.thaw()
+
+
+HURT = {"killed": restart, "emptied": restart_empty, "frozen": freeze}
+
+
+def test_a_worker_takes_up_a_queue_that_was_deleted_under_it(
+    broker: RabbitMQ, stack: Stack
+) -> None:
+    worker = stack.worker()
+    delete_queues(broker)
+    ids = stack.accept(5)
+    stack.wait_until_done(60)
+    assert stack.hits() == dict.fromkeys(ids, 1)
+    assert worker.is_running()
+
+
+def test_a_classic_queue_of_an_older_installation_is_told_of_with_the_remedy(
+    broker: RabbitMQ, stack: Stack
+) -> None:
+    with Connection(broker.url) as connection, connection.channel() as channel:
+        old = Queue(NORMAL).bind(channel)
+        old.declare()
+        worker: Process = stack.worker(wait=False)
+        worker.wait_for_text("rabbitmqctl delete_queue", timeout=60)
+        assert worker.is_running()
+        ids = stack.accept(5)
+        old.delete()
+    stack.wait_until_done(60)
+    assert stack.hits() == dict.fromkeys(ids, 1)
