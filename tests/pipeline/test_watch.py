@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from django.db.models.functions import Now
+from redis import Redis
 
 from notifications.enums import Channel, Priority
 from notifications.models import Notification
@@ -22,6 +23,10 @@ pytestmark = pytest.mark.django_db
 QUEUES = ["celery", "notifications.email.normal", "notifications.sms.normal"]
 
 
+PREFIXED = {"global_keyprefix": "shop:"}
+"""For a Redis that others use too."""
+
+
 @pytest.fixture(autouse=True, params=["embedded", "redis", "rabbitmq"])
 def _app(request: pytest.FixtureRequest) -> Iterator[None]:
     """An app on each kind of broker, through which everything goes meanwhile."""
@@ -29,6 +34,7 @@ def _app(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.param != "embedded":
         url = request.getfixturevalue(f"empty_{request.param}")
     app = Celery("lab", broker=url, set_as_current=False)
+    app.conf.broker_transport_options = PREFIXED if request.param == "redis" else {}
     setup(app)
     app.set_current()
     broker.queues.clear()
@@ -54,6 +60,15 @@ def send(row: Notification) -> None:
 
 def test_a_row_that_waits_and_a_message_that_stands_are_unheard() -> None:
     send(hinted())
+    assert is_unheard(QUEUES)
+
+
+@pytest.mark.parametrize("_app", ["redis"], indirect=True)
+def test_a_prefix_for_the_keys_of_redis_is_kept(redis_url: str) -> None:
+    send(hinted())
+    with Redis.from_url(redis_url) as client:
+        assert all(key.startswith(b"shop:") for key in client.keys("*"))
+        assert client.llen("shop:notifications.sms.normal") == 1
     assert is_unheard(QUEUES)
 
 
