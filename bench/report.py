@@ -1,6 +1,7 @@
 """What was measured: as a table, and as JSON and Markdown files beside the facts of the machine."""
 
 import json
+import math
 import os
 import platform
 import sqlite3
@@ -39,11 +40,14 @@ class Bar:
 
 @dataclass(slots=True)
 class Row:
-    """One figure of the product and of the baseline; the n-th samples were taken in one round."""
+    """One figure of the product and of the baseline; the n-th samples were taken in one round.
+
+    Where there is nothing to compare with, there are no samples of a baseline.
+    """
 
     name: str
     unit: str
-    baseline_is: str
+    baseline_is: str = ""
     bar: Bar | None = None
     product: list[float] = field(default_factory=list)
     baseline: list[float] = field(default_factory=list)
@@ -51,8 +55,10 @@ class Row:
     @property
     def ratio(self) -> float:
         """Product to baseline: the median over the rounds, of which each has seen one load."""
+        if not self.baseline:
+            return math.inf
         pairs = zip(self.product, self.baseline, strict=True)
-        return statistics.median(p / b if b else float("inf") for p, b in pairs)
+        return statistics.median(p / b if b else math.inf for p, b in pairs)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -60,8 +66,8 @@ class Row:
             "unit": self.unit,
             "baseline_is": self.baseline_is,
             "product": statistics.median(self.product),
-            "baseline": statistics.median(self.baseline),
-            "ratio": self.ratio if self.ratio != float("inf") else None,
+            "baseline": statistics.median(self.baseline) if self.baseline else None,
+            "ratio": self.ratio if self.ratio != math.inf else None,
             "bar": self.bar and self.bar.text(self.unit),
             "reached": self.bar and self.bar.is_reached(self),
             "samples": {"product": self.product, "baseline": self.baseline},
@@ -70,12 +76,21 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         return (
             self.name,
-            f"{statistics.median(self.product):,.4g} {self.unit}",
-            f"{statistics.median(self.baseline):,.4g} {self.unit}",
-            f"{self.ratio:.3g}",
+            self._figure(self.product),
+            self._figure(self.baseline),
+            f"{self.ratio:.3g}" if self.baseline else "",
             self.bar.text(self.unit) if self.bar else "",
             ("yes" if self.bar.is_reached(self) else "NO") if self.bar else "",
         )
+
+    def _figure(self, samples: Sequence[float]) -> str:
+        return f"{statistics.median(samples):,.4g} {self.unit}" if samples else ""
+
+
+def percentile(samples: Sequence[float], percent: int) -> float:
+    """The sample that so many percent of all do not exceed."""
+    ordered = sorted(samples)
+    return ordered[math.ceil(len(ordered) * percent / 100) - 1]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -84,8 +99,9 @@ def table(rows: Sequence[Row]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     drawn = [_line(line, widths) for line in lines]
     drawn.insert(1, _line(["-" * width for width in widths], widths))
-    notes = dict.fromkeys(f"Baseline of {_first(row)}: {row.baseline_is}." for row in rows)
-    return "\n".join([*drawn, "", *notes])
+    compared = [row for row in rows if row.baseline_is]
+    notes = dict.fromkeys(f"Baseline of {_first(row)}: {row.baseline_is}." for row in compared)
+    return "\n".join([*drawn, *([""] if notes else []), *notes])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
