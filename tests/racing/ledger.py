@@ -36,9 +36,13 @@ class LedgerProvider(OneByOne[Message]):
         return message
 
     def hand_over(self, rendered: Message) -> Outcome:
-        os.write(self._file, f"{rendered.key}\n".encode())
+        os.write(self._file, f"{self.entry(rendered)}\n".encode())
         time.sleep(self._latency)
         return Outcome.accepted(f"ledger-{rendered.key}")
+
+    def entry(self, message: Message) -> str:
+        """What is written of a message: one line, whatever it says besides the key."""
+        return message.key
 
 
 def hits(path: Path) -> Counter[str]:
