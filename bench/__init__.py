@@ -1,5 +1,5 @@
-"""The benchmarks: each row measures the product and a baseline, in turn, in the same run.
+"""The benchmarks: the product and, where there is one, a baseline in turn, in the same run.
 
-`python -m bench [accept] [drain] [embedded]`. Absolute figures are those of one machine on one
-day; the ratio to the baseline is what can be compared.
+`python -m bench [BENCHMARK ...]`; what each measures is in `README.md` here. Absolute figures are
+those of one machine on one day; the ratio to the baseline is what can be compared.
 """

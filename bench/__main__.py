@@ -1,4 +1,4 @@
-"""`python -m bench [accept] [drain] [embedded] [--repeat N] [--quick]`"""
+"""`python -m bench [BENCHMARK ...] [--repeat N] [--quick]`"""
 
 import argparse
 import shlex
@@ -10,22 +10,76 @@ from typing import Any
 
 from tqdm import tqdm
 
-from . import accept, cost, drain, embedded, report
+from . import (
+    accept,
+    cost,
+    drain,
+    embedded,
+    fairness,
+    growth,
+    idle,
+    latency,
+    limit,
+    memory,
+    relayed,
+    report,
+)
 from .stack import Stack
 
-BENCHMARKS = {"accept": accept.run, "cost": cost.run, "drain": drain.run, "embedded": embedded.run}
+BENCHMARKS = {
+    "accept": accept.run,
+    "cost": cost.run,
+    "drain": drain.run,
+    "embedded": embedded.run,
+    "latency": latency.run,
+    "relayed": relayed.run,
+    "growth": growth.run,
+    "limit": limit.run,
+    "fairness": fairness.run,
+    "idle": idle.run,
+    "memory": memory.run,
+}
+SECONDS = {
+    "accept": (10, 25),
+    "cost": (15, 20),
+    "drain": (15, 25),
+    "embedded": (5, 60),
+    "latency": (20, 57),
+    "relayed": (90, 45),
+    "growth": (100, 50),
+    "limit": (5, 42),
+    "fairness": (5, 65),
+    "idle": (20, 60),
+    "memory": (15, 60),
+}
+"""About how long each takes on two cores: once, and again for each round."""
+
 RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
+    names = options.benchmarks or list(BENCHMARKS)
+    if not options.quick:
+        print(_estimate(names, options.repeat), flush=True)
     command = shlex.join(["python", "-m", "bench", *(arguments or sys.argv[1:])])
-    for name in options.benchmarks or BENCHMARKS:
+    for name in names:
         rows, machine = _run(name, options.repeat, options.quick)
         tqdm.write(f"\n{report.table(rows)}\n", file=sys.stdout)
         if not options.quick:
             files = report.write(RESULTS, name, rows, machine, command)
             print(f"Written: {', '.join(f'bench/results/{file.name}' for file in files)}\n")
+
+
+def _estimate(names: Sequence[str], repeat: int) -> str:
+    minutes = {name: sum(_seconds(name, repeat)) / 60 for name in names}
+    each = ", ".join(f"{name} {minutes[name]:.1f}" for name in names)
+    return f"About {sum(minutes.values()):.0f} minutes: {each}."
+
+
+def _seconds(name: str, repeat: int) -> tuple[float, float]:
+    once, each_round = SECONDS.get(name, (30, 30))
+    return once, each_round * repeat
 
 
 def _run(name: str, repeat: int, quick: bool) -> tuple[list[report.Row], dict[str, Any]]:

@@ -13,6 +13,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+from .api import mail
+
 STEP = 50
 
 
@@ -35,16 +37,7 @@ class Client:
         connection.close()
 
     def _body(self, number: int) -> str:
-        return json.dumps(
-            {
-                "channel": "email",
-                "to": f"user{number}@example.com",
-                "subject": "Your order has been shipped",
-                "body": "It left our warehouse this morning and will be with you on Friday.",
-                "idempotency_key": f"{self._run}-{number}",
-                "metadata": {"order": str(number)},
-            }
-        )
+        return json.dumps(mail(number, f"{self._run}-{number}"))
 
     def _count(self, status: int) -> None:
         with self._lock:

@@ -3,20 +3,19 @@
 import random
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
-import requests
 from tqdm import tqdm
 
+from .api import Api, message
+from .ledger import on_ledger, wait_for
 from .report import Bar, Row
 from .stack import Environment, Stack
 
-TIMEOUT_SECONDS = 180
-POLL_SECONDS = 0.01
 PRODUCT, BASELINE = "embedded://localhost", "memory://"
 BASELINE_IS = "the same process on Celery's own memory:// broker"
 
@@ -38,11 +37,12 @@ def run(stack: Stack, repeat: int, quick: bool = False) -> list[Row]:
     rows = [
         Row(f"embedded: a call of {size.batch:,} delivered", "/s", BASELINE_IS, Bar(300)),
         Row("embedded: accepted to delivered, p50", "ms", BASELINE_IS, Bar(60, at_most=True)),
+        Row("embedded: POST to provider, p50", "ms", BASELINE_IS, Bar(40, at_most=True)),
         Row("embedded: POST to seen delivered, p50", "ms", BASELINE_IS),
         Row("embedded: CPU when idle", "% of a core", BASELINE_IS, Bar(1, at_most=True)),
     ]
     product, baseline = (_Server(stack, url) for url in (PRODUCT, BASELINE))
-    with tqdm(total=2 * repeat * 3, unit="step") as bar:
+    with tqdm(total=2 * repeat * 4, unit="step") as bar:
         for _ in range(repeat):
             for row, figure in zip(rows, product.measure(size, bar), strict=True):
                 row.product.append(figure)
@@ -58,16 +58,20 @@ class _Server:
         self.stack = stack
         self.name = broker.partition("/")[0]
         path = stack.directory / f"{self.name.strip(':')}.sqlite3"
-        self.env: Environment = stack.environment(f"sqlite:///{path}", CELERY_BROKER_URL=broker)
+        env = stack.environment(f"sqlite:///{path}", CELERY_BROKER_URL=broker)
+        self.ledger = path.with_suffix(".ledger")
+        self.env: Environment = on_ledger(env, self.ledger)
         stack.processes.manage(self.env, "migrate")
         self.key = stack.make_key(self.env)
 
-    def measure(self, size: Size, bar: "tqdm[Any]") -> tuple[float, float, float, float]:
-        """Batch rate (1/s), two latencies (ms), idle CPU (%), of a process started for it."""
+    def measure(self, size: Size, bar: "tqdm[Any]") -> tuple[float, ...]:
+        """Batch rate (1/s), three latencies (ms), idle CPU (%), of a process started for it."""
         process, url = self.stack.processes.serve(self.env)
-        api = _Api(url, self.key)
+        api = Api(url, self.key)
         bar.set_description(f"{self.name} one by one")
         delivered, seen = _latencies(api, size.singles)
+        bar.update()
+        called = _to_provider(api, self.ledger, size.singles)
         bar.update()
         bar.set_description(f"{self.name} a call of {size.batch}")
         rate = _batch_rate(api, size.batch)
@@ -76,47 +80,36 @@ class _Server:
         idle = _idle_percent(process.pid, size)
         bar.update()
         assert process.stop() == 0
-        return rate, delivered, seen, idle
+        return rate, delivered, called, seen, idle
 
 
-class _Api:
-    def __init__(self, url: str, key: str) -> None:
-        self.url = url
-        self.session = requests.Session()
-        self.session.headers["Authorization"] = f"Bearer {key}"
-
-    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._json(self.session.post(f"{self.url}/{path}", json=body, timeout=30))
-
-    def poll(self, url: str, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not until(answer := self._json(self.session.get(url, timeout=30))):
-            assert time.monotonic() < deadline, answer
-            time.sleep(POLL_SECONDS)
-        return answer
-
-    def _json(self, answer: requests.Response) -> dict[str, Any]:
-        assert answer.ok, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-
-def _latencies(api: _Api, count: int) -> tuple[float, float]:
+def _latencies(api: Api, count: int) -> tuple[float, float]:
     """The medians, in milliseconds: by the row's own times, and as this client saw it."""
     delivered, seen = [], []
     for _ in range(count):
         time.sleep(random.uniform(0, 0.5))  # at any moment between two turns of whatever polls
         began = time.monotonic()
-        posted = api.post("notify", _message())
+        posted = api.post("notify", message())
         shown = api.poll(posted["url"], lambda row: row["status"] == "delivered")
         seen.append(time.monotonic() - began)
         delivered.append(_seconds(shown["created_at"], shown["settled_at"]))
     return statistics.median(delivered) * 1000, statistics.median(seen) * 1000
 
 
-def _batch_rate(api: _Api, count: int) -> float:
+def _to_provider(api: Api, ledger: Path, count: int) -> float:
+    """The median in milliseconds, from sending the POST; nobody asks for it in between."""
+    took = []
+    for _ in range(count):
+        time.sleep(random.uniform(0, 0.5))
+        began = time.monotonic()
+        id = api.post("notify", message())["id"]
+        took.append(wait_for(ledger, [id])[id] - began)
+    return statistics.median(took) * 1000
+
+
+def _batch_rate(api: Api, count: int) -> float:
     """Notifications a second, from the batch's own times: stored to the last delivered."""
-    posted = api.post("notify/batch", {"notifications": [_message() for _ in range(count)]})
+    posted = api.post("notify/batch", {"notifications": [message() for _ in range(count)]})
     assert posted["accepted"] == count, posted
     batch = api.poll(posted["url"], lambda batch: batch["finished_at"] is not None)
     assert batch["counts"]["delivered"] == count, batch
@@ -132,10 +125,6 @@ def _idle_percent(pid: int, size: Size) -> float:
     after = process.cpu_times()
     used = (after.user - before.user) + (after.system - before.system)
     return float(100 * used / size.idle_seconds)
-
-
-def _message() -> dict[str, Any]:
-    return {"channel": "sms", "to": "+14155550123", "body": "Your order has been shipped."}
 
 
 def _seconds(start: str, end: str) -> float:

@@ -102,9 +102,9 @@ class Stack:
             database_url, CELERY_BROKER_URL=self.redis_url, REDIS_URL=self.redis_url, **more
         )
 
-    def make_key(self, env: Environment) -> str:
-        """The API key of a new tenant."""
-        written = self.processes.manage(env, "create_api_key", "bench", "--create")
+    def make_key(self, env: Environment, tenant: str = "bench") -> str:
+        """A new API key of a tenant, which is made for it."""
+        written = self.processes.manage(env, "create_api_key", tenant, "--create")
         match = TOKEN.search(written)
         assert match, written
         return match[0]

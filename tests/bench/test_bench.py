@@ -2,39 +2,114 @@
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bench import accept, drain, embedded, report
+from bench import (
+    __main__,
+    accept,
+    drain,
+    embedded,
+    fairness,
+    growth,
+    idle,
+    latency,
+    limit,
+    memory,
+    relayed,
+    report,
+)
 from bench.report import Bar, Row
 from bench.stack import Stack
 
 
-@pytest.mark.postgres
-def test_accepting_is_measured_against_a_bare_view(
-    tmp_path: Path, postgres_url: str, redis_url: str
-) -> None:
+pytestmark = pytest.mark.timeout(300)  # several processes start in each, one after the other
+
+
+@pytest.fixture
+def stack(tmp_path: Path, postgres_url: str, redis_url: str) -> Iterator[Stack]:
     with Stack(tmp_path, postgres_url, redis_url) as stack:
-        [row] = accept.run(stack, repeat=1, quick=True)
+        yield stack
+
+
+@pytest.mark.postgres
+def test_accepting_is_measured_against_a_bare_view(stack: Stack) -> None:
+    [row] = accept.run(stack, repeat=1, quick=True)
     assert is_measured(row)
 
 
 @pytest.mark.postgres
-def test_draining_is_measured_against_the_same_sql(
-    tmp_path: Path, postgres_url: str, redis_url: str
-) -> None:
-    with Stack(tmp_path, postgres_url, redis_url) as stack:
-        [row] = drain.run(stack, repeat=1, quick=True)
+def test_draining_is_measured_against_the_same_sql(stack: Stack) -> None:
+    [row] = drain.run(stack, repeat=1, quick=True)
     assert is_measured(row)
+
+
+@pytest.mark.postgres
+def test_the_way_to_the_provider_is_measured_against_plain_celery(stack: Stack) -> None:
+    half, most, answered = latency.run(stack, repeat=1, quick=True)
+    assert answered.product[0] <= most.product[0]
+    assert 0 < half.product[0] <= most.product[0]
+    assert 0 < half.baseline[0] <= most.baseline[0]
+
+
+@pytest.mark.postgres
+def test_draining_what_was_relayed_is_measured_against_calls(stack: Stack) -> None:
+    rate, ids = relayed.run(stack, repeat=1, quick=True)
+    assert is_measured(rate)
+    assert 1 <= ids.product[0] <= 100
+
+
+@pytest.mark.postgres
+def test_draining_a_large_table_is_measured_against_a_small_one(stack: Stack) -> None:
+    [row] = growth.run(stack, repeat=1, quick=True)
+    assert is_measured(row)
+
+
+@pytest.mark.postgres
+def test_a_limit_is_measured_at_the_provider(stack: Stack) -> None:
+    fullest, share, messages, updates = limit.run(stack, repeat=1, quick=True)
+    assert 0 < fullest.product[0] <= limit.PER_SECOND + limit.BURST
+    assert share.product[0] > 0 < messages.product[0]
+    assert updates.product[0] > 0
+
+
+@pytest.mark.postgres
+def test_waiting_behind_a_backlog_is_measured_against_waiting_alone(stack: Stack) -> None:
+    other, urgent, lasts = fairness.run(stack, repeat=1, quick=True)
+    assert is_measured(other)
+    assert is_measured(urgent)
+    assert lasts.product[0] > 0
+
+
+@pytest.mark.postgres
+def test_idling_is_measured_against_a_stock_worker(stack: Stack) -> None:
+    [row] = idle.run(stack, repeat=1, quick=True)
+    assert 0 <= row.product[0] < 300
+
+
+@pytest.mark.postgres
+def test_memory_is_measured_before_and_after(stack: Stack) -> None:
+    largest, worst, whole = memory.run(stack, repeat=1, quick=True)
+    assert largest.product[0] >= worst.product[0] > 0
+    assert whole.product[0] > 0
+
+
+def test_each_benchmark_says_how_long_it_takes_and_what_it_measures() -> None:
+    names = set(__main__.BENCHMARKS)
+    assert names == set(__main__.SECONDS)
+    text = (Path(report.__file__).parent / "README.md").read_text()
+    assert [name for name in names if f"| `{name}` |" not in text] == []
 
 
 def test_the_embedded_mode_is_measured_against_the_stock_broker(tmp_path: Path) -> None:
     with Stack(tmp_path) as stack:
-        rate, delivered, seen, idle = embedded.run(stack, repeat=1, quick=True)
+        rate, delivered, called, seen, idle = embedded.run(stack, repeat=1, quick=True)
     assert is_measured(rate)
     assert 0 < delivered.product[0] <= seen.product[0]
     assert 0 < delivered.baseline[0] <= seen.baseline[0]
+    assert called.product[0] > 0 < called.baseline[0]
     assert 0 <= idle.product[0] < 200
 
 
@@ -50,6 +125,19 @@ def test_a_bar_is_judged_by_the_figure_or_by_the_ratio() -> None:
     assert Bar(50, at_most=True).is_reached(row)
     assert Bar(0.5, of="ratio").is_reached(row)
     assert not Bar(0.6, of="ratio").is_reached(row)
+
+
+def test_a_figure_without_a_baseline_has_neither_baseline_nor_ratio() -> None:
+    row = Row("limit: most", "sent", bar=Bar(100, at_most=True), product=[60])
+    assert (row.as_dict()["baseline"], row.as_dict()["ratio"]) == (None, None)
+    assert report.table([row]).splitlines()[2:] == [
+        "| limit: most | 60 sent |          |       | ≤ 100 sent | yes     |"
+    ]
+
+
+def test_a_percentile_is_a_sample_that_so_many_do_not_exceed() -> None:
+    samples = [5, 3, 1, 4, 2, 10, 9, 8, 7, 6]
+    assert [report.percentile(samples, percent) for percent in (50, 90, 95, 99)] == [5, 9, 10, 10]
 
 
 def test_a_baseline_of_nothing_has_no_ratio() -> None:
