@@ -44,13 +44,13 @@ SECONDS = {
     "cost": (15, 20),
     "drain": (15, 25),
     "embedded": (5, 60),
-    "latency": (20, 57),
-    "relayed": (90, 45),
-    "growth": (100, 50),
+    "latency": (20, 46),
+    "relayed": (40, 28),
+    "growth": (90, 40),
     "limit": (5, 42),
     "fairness": (5, 65),
-    "idle": (20, 60),
-    "memory": (15, 60),
+    "idle": (15, 40),
+    "memory": (75, 0),
 }
 """About how long each takes on two cores: once, and again for each round."""
 

@@ -1,8 +1,8 @@
 """Draining out of a large table, against the same out of one that holds little else.
 
 A million are finished, with their attempts and receipts, and 200,000 of ten tenants are due; the
-first so many that two workers settle are what counts. Both tables are
-vacuumed and analyzed, and what filling them left to be written is written.
+first so many that two workers settle are what counts. Both tables are vacuumed and
+analyzed, and what filling them left to be written is written.
 """
 
 from typing import Any

@@ -14,7 +14,7 @@ from .report import Bar, Row
 from .stack import Stack
 
 CONCURRENCY = 2
-SETTLING_SECONDS, SECONDS = 10, 60
+SETTLING_SECONDS, SECONDS = 10, 40
 QUICK_SECONDS = 1
 BASELINE_IS = "a stock Celery worker with one task and as many processes"
 

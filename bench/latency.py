@@ -19,7 +19,7 @@ from .ledger import on_ledger, wait_for
 from .report import Bar, Row, percentile
 from .stack import Environment, Stack
 
-COUNT, QUICK_COUNT = 150, 5
+COUNT, QUICK_COUNT = 120, 5
 WARM_UP = 10
 CONCURRENCY = 2
 GAP_SECONDS = (0.05, 0.3)

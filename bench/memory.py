@@ -1,9 +1,11 @@
 """Whether a worker grows: what its processes hold after 10,000 notifications, and 100,000 later.
 
-RSS of each process has the pages it shares with the others in it; the PSS of all together has
-them once.
+RSS of each process has the pages that it shares with the others in it, the PSS of all together has
+them once. There is no noise in either: one long pass shows more than several short ones.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -23,30 +25,43 @@ CONCURRENCY = 2
 MEGABYTE = 1_000_000
 ALL_SENT = "SELECT bool_and(state = 'sent') FROM notifications_notification"
 
-Sizes = dict[psutil.Process, tuple[float, float]]
-"""RSS and PSS of each process, in megabytes."""
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """In megabytes."""
+
+    rss: float
+    pss: float
+
+
+Sizes = dict[psutil.Process, Size]
 
 
 def run(stack: Stack, repeat: int, quick: bool = False) -> list[Row]:
-    """Each notification must be delivered once, and no process may have been replaced."""
+    """One pass, whatever `repeat` says; no process may have been replaced in it."""
     warm_up, count = (QUICK_WARM_UP, QUICK_COUNT) if quick else (WARM_UP, COUNT)
-    baseline_is = f"the same process after {warm_up:,}"
-    grown, flat = f"memory: after {count:,} more,", Bar(1.05, of="ratio", at_most=True)
-    largest = Row(f"{grown} the largest process, RSS", "MB", baseline_is, Bar(150, at_most=True))
-    worst = Row(f"{grown} the process that grew most, RSS", "MB", baseline_is, flat)
-    whole = Row(f"{grown} the whole worker, PSS", "MB", baseline_is, flat)
-    total = repeat * (warm_up + count)
-    with fill.originals(stack) as template, tqdm(total=total, unit="row", desc="memory") as bar:
-        for _ in range(repeat):
-            before, after = _measure(stack, template, (warm_up, count), bar)
-            for row, sizes in ((largest.baseline, before), (largest.product, after)):
-                row.append(max(rss for rss, _ in sizes.values()))
-            most = max(before, key=lambda process: after[process][0] / before[process][0])
-            worst.baseline.append(before[most][0])
-            worst.product.append(after[most][0])
-            whole.baseline.append(sum(pss for _, pss in before.values()))
-            whole.product.append(sum(pss for _, pss in after.values()))
-    return [largest, worst, whole]
+    with (
+        fill.originals(stack) as template,
+        tqdm(total=warm_up + count, unit="row", desc="memory") as bar,
+    ):
+        before, after = _measure(stack, template, (warm_up, count), bar)
+    most = max(before, key=lambda process: after[process].rss / before[process].rss)
+
+    def row(name: str, bar: Bar, figure: Callable[[Sizes], float]) -> Row:
+        name = f"memory: after {count:,} more, {name}"
+        is_after = f"the same after {warm_up:,}"
+        return Row(name, "MB", is_after, bar, [figure(after)], [figure(before)])
+
+    flat = Bar(1.05, of="ratio", at_most=True)
+    return [
+        row("the largest process, RSS", Bar(150, at_most=True), _largest),
+        row("the process that grew most, RSS", flat, lambda sizes: sizes[most].rss),
+        row("the whole worker, PSS", flat, lambda sizes: sum(size.pss for size in sizes.values())),
+    ]
+
+
+def _largest(sizes: Sizes) -> float:
+    return max(size.rss for size in sizes.values())
 
 
 def _measure(
@@ -74,9 +89,9 @@ def _after(url: str, count: int, pid: int, bar: "tqdm[Any]") -> Sizes:
         wait_for_attempts(connection, target, bar)
         wait_until(lambda: connection.execute(ALL_SENT).fetchone() == (True,), 30, "all sent")
     parent = psutil.Process(pid)
-    return {process: _megabytes(process) for process in [parent, *parent.children(recursive=True)]}
+    return {process: _size(process) for process in [parent, *parent.children(recursive=True)]}
 
 
-def _megabytes(process: psutil.Process) -> tuple[float, float]:
+def _size(process: psutil.Process) -> Size:
     info: Any = process.memory_full_info()
-    return info.rss / MEGABYTE, info.pss / MEGABYTE
+    return Size(info.rss / MEGABYTE, info.pss / MEGABYTE)

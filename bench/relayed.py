@@ -25,7 +25,7 @@ from .backlog import backlog, check, held_back, stop, wait, workers
 from .report import Bar, Row
 from .stack import Stack
 
-COUNT, QUICK_COUNT = 20_000, 400
+COUNT, QUICK_COUNT = 10_000, 400
 PROCESSES, THREADS = 2, 4
 QUEUES = "notifications.*.*"
 AS_IF_JUST_ACCEPTED = """

@@ -24,7 +24,6 @@ from bench import (
 from bench.report import Bar, Row
 from bench.stack import Stack
 
-
 pytestmark = pytest.mark.timeout(300)  # several processes start in each, one after the other
 
 
