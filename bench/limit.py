@@ -36,7 +36,7 @@ class Size:
     seconds: int
 
 
-FULL, QUICK = Size(3000, 30), Size(400, 3)
+FULL, QUICK = Size(5000, 30), Size(2000, 3)
 
 STATES = "SELECT count(*) FILTER (WHERE state = 'sent'), count(*) FROM notifications_notification"
 UPDATES = """
