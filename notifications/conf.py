@@ -106,6 +106,7 @@ class ProviderSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
     rate_limit: tuple[Rate, ...] = ()
     timeout: float = 10.0
+    concurrency: int | None = None
     circuit: CircuitSettings | None = None
 
 
@@ -243,6 +244,7 @@ def _provider(reader: _Reader) -> ProviderSettings:
         options=reader.take("OPTIONS", {}, _mapping),
         rate_limit=reader.take("RATE_LIMIT", NO_RATES, _rates),
         timeout=reader.take("TIMEOUT", 10.0, _positive),
+        concurrency=reader.take("CONCURRENCY", None, _optional(_positive_int)),
         circuit=_circuit(reader),
     )
     reader.finish()
