@@ -6,10 +6,13 @@ been taken.
 """
 
 import logging
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -34,8 +37,17 @@ class Provider(ABC):
     honours_key: bool = False
     """A repeated send with the same `Message.key` has no second effect."""
 
+    concurrency: int = 1
+    """How many messages it sends at the same time in one process.
+
+    Whoever mostly waits for answers has more, such as 32; `CONCURRENCY` in the settings overrules.
+    """
+
     window: int = 10
-    """The most messages it is handed at once: a crash leaves no more than these unknown."""
+    """The most messages it is handed at once: a crash leaves no more than these unknown.
+
+    At least `concurrency`: only what it was handed can be under way.
+    """
 
     reports_delivery: bool = False
     """Receipts may follow; without them, accepted is the last that is heard."""
@@ -83,10 +95,19 @@ class Provider(ABC):
 class OneByOne(Provider, Generic[P]):
     """A provider that takes one message at a time, in two steps.
 
+    With a `concurrency` above 1 it does so in as many threads of its own, which all callers in
+    the process share; otherwise in the caller's. Neither step may use the database: deliveries
+    hold no connection to it meanwhile, and a thread's own would never be closed.
+
     What fails while a message is rendered is our fault and happened before any byte left, so it
     is permanent. What fails unforeseen after that may have been sent, so it is ambiguous; to
     call it transient would send a poisonous message again and again.
     """
+
+    def __init__(self, name: str, options: Mapping[str, Any], timeout: float) -> None:
+        super().__init__(name, options, timeout)
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
 
     @abstractmethod
     def render(self, message: Message) -> P | Outcome:
@@ -97,7 +118,28 @@ class OneByOne(Provider, Generic[P]):
         """Give it to the provider and sort the answer."""
 
     def send(self, messages: Sequence[Message], deadline: float) -> list[Outcome]:
-        return [self._send_until(deadline, message) for message in messages]
+        if self.concurrency == 1:
+            return [self._send_until(deadline, message) for message in messages]
+        with self._lock:  # a pool that is closed takes nothing more
+            self._pool = self._pool or self._new_pool()
+            outcomes = self._pool.map(partial(self._send_in_thread, deadline), messages)
+        return list(outcomes)  # if that is interrupted, what is not begun by then never is
+
+    def close(self) -> None:
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool:
+            pool.shutdown(wait=False)  # what it was given is still sent
+
+    def _new_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.concurrency, f"provider-{self.name}")
+
+    def _send_in_thread(self, deadline: float, message: Message) -> Outcome:
+        """As `_send_until`; here even what ends a process ends no more than this message."""
+        try:
+            return self._send_until(deadline, message)
+        except BaseException as error:
+            return self._unforeseen(error)
 
     def _send_until(self, deadline: float, message: Message) -> Outcome:
         began = time.monotonic()
@@ -117,9 +159,12 @@ class OneByOne(Provider, Generic[P]):
         try:
             return self.hand_over(rendered)
         except Exception as error:
-            self._report("sending", error)
-            return Outcome.ambiguous("unexpected_error", "An unforeseen error while sending.")
+            return self._unforeseen(error)
 
-    def _report(self, step: str, error: Exception) -> None:
+    def _unforeseen(self, error: BaseException) -> Outcome:
+        self._report("sending", error)
+        return Outcome.ambiguous("unexpected_error", "An unforeseen error while sending.")
+
+    def _report(self, step: str, error: BaseException) -> None:
         # Without its text and traceback, which may show the recipient or the content.
         logger.error("provider %s, while %s: %s", self.name, step, type(error).__name__)

@@ -105,6 +105,7 @@ class DjangoEmailProvider(OneByOne[Letter]):
             self._idle.append(session)
 
     def close(self) -> None:
+        super().close()
         with suppress(IndexError):  # until none is left; others may be closing or sending too
             while True:
                 self._idle.pop().close()

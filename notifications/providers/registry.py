@@ -43,6 +43,8 @@ def _make(name: str) -> Provider:
         raise ImproperlyConfigured(f'NOTIFICATIONS["PROVIDERS"] has no "{name}".')
     backend = import_string(settings.backend)
     provider: Provider = backend(name, settings.options, settings.timeout)
+    provider.concurrency = settings.concurrency or provider.concurrency
+    provider.window = max(provider.window, provider.concurrency)
     return provider
 
 

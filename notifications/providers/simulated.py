@@ -72,6 +72,7 @@ class SimulatedProvider(OneByOne[Behaviour]):
     """
 
     channels = frozenset(Channel)
+    concurrency = 10
     reports_delivery = True
     known_options: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
         "FAILURE_RATE": _fraction_of_one,

@@ -36,6 +36,11 @@ def send(provider: Provider, *messages: Message, seconds: float = 60) -> list[Ou
 
 
 class ProviderConformance:
+    @pytest.fixture(autouse=True, params=[1, 4], ids="at_once_{}".format)
+    def concurrency(self, provider: Provider, request: pytest.FixtureRequest) -> None:
+        """Everything holds as well while several messages are sent at the same time."""
+        provider.concurrency = request.param
+
     def accepted(self) -> Message:
         raise NotImplementedError
 
@@ -54,7 +59,7 @@ class ProviderConformance:
     def test_it_says_what_it_carries(self, provider: Provider):
         assert provider.channels
         assert self.accepted().channel in provider.channels
-        assert provider.window >= 1
+        assert provider.window >= type(provider).concurrency >= 1
 
     def test_what_is_taken_is_accepted(self, provider: Provider):
         [outcome] = send(provider, self.accepted())
@@ -85,6 +90,17 @@ class ProviderConformance:
         batch = [self.accepted() for _ in range(5)]
         ids = [outcome.provider_message_id for outcome in send(provider, *batch)]
         assert [each.key in id for each, id in zip(batch, ids, strict=True)] == [True] * 5
+
+    def test_more_than_it_sends_at_once_are_answered_in_their_order(self, provider: Provider):
+        batch = [self.permanent() if n % 3 == 0 else self.accepted() for n in range(20)]
+        for each, outcome in zip(batch, send(provider, *batch), strict=True):
+            accepted = outcome.kind == AttemptOutcome.ACCEPTED
+            assert accepted == (each.key in outcome.provider_message_id)
+
+    def test_it_touches_no_database(self, provider: Provider, django_db_blocker: Any):
+        with django_db_blocker.block():  # for all threads
+            outcomes = send(provider, *(self.accepted() for _ in range(6)))
+        assert [outcome.kind for outcome in outcomes] == [AttemptOutcome.ACCEPTED] * 6
 
     def test_no_messages_get_no_outcomes(self, provider: Provider):
         assert send(provider) == []

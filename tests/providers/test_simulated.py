@@ -166,9 +166,14 @@ def test_the_next_attempt_draws_anew():
 
 
 def test_latency_is_taken_for_every_message():
+    outcomes = send(simulated(LATENCY_MS=50), told("accept"), told("deliver"))
+    assert all(outcome.seconds >= 0.05 for outcome in outcomes)
+
+
+def test_those_of_a_window_wait_at_the_same_time():
     began = time.monotonic()
-    send(simulated(LATENCY_MS=50), told("accept"), told("deliver"))
-    assert time.monotonic() - began >= 0.1
+    send(simulated(), *(told("slow:500") for _ in range(10)))
+    assert 0.5 <= time.monotonic() - began < 2.5
 
 
 def test_it_honours_keys_when_it_is_told_so():
