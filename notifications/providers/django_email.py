@@ -19,11 +19,10 @@ from django.utils.module_loading import import_string
 from ..enums import Channel
 from ..messages import Message, Outcome
 from .base import OneByOne
+from .skeleton import Skeletons, to_wire
 from .smtp import Letter, SmtpSession
 
 ADDRESS = re.compile(r"[^\s@<>,;:\"\x00-\x1f\x7f]+@[^\s@<>,;:\"\x00-\x1f\x7f]+")
-
-END_OF_LINE = re.compile(rb"\r\n|\r|\n")
 
 
 class Session(Protocol):
@@ -78,6 +77,7 @@ class DjangoEmailProvider(OneByOne[Letter]):
         super().__init__(name, options, timeout)
         self.from_email: str = self.options.get("FROM", settings.DEFAULT_FROM_EMAIL)
         self.sender = _ascii_domain(parseaddr(self.from_email)[1])
+        self._skeletons = Skeletons(self._compose)
         # The first session is made here, unopened, so that unusable settings show at once.
         self._idle: deque[Session] = deque([self._session()])
 
@@ -114,12 +114,17 @@ class DjangoEmailProvider(OneByOne[Letter]):
         if not ADDRESS.fullmatch(message.to):
             raise ValueError
         recipient = _ascii_domain(message.to)
-        message_id = f"<{message.key}@{self.sender.rpartition('@')[2]}>"
-        email = _email(message.content)
+        email = self._compose(message.content, recipient, message.key)
+        data = self._skeletons.fill(message.content, recipient, message.key) or _wire(email)
+        return Letter(self.sender, recipient, email.extra_headers["Message-ID"], email, data)
+
+    def _compose(self, content: Mapping[str, Any], recipient: str, key: str) -> EmailMessage:
+        email = _email(content)
         email.from_email = self.from_email
         email.to = [recipient]
-        email.extra_headers = {"Message-ID": message_id, "X-Notification-ID": message.key}
-        return Letter(self.sender, recipient, message_id, email, _wire(email))
+        message_id = f"<{key}@{self.sender.rpartition('@')[2]}>"
+        email.extra_headers = {"Message-ID": message_id, "X-Notification-ID": key}
+        return email
 
     def _take_session(self) -> Session:
         """One that no thread is using; there come to be as many as threads that send at once."""
@@ -194,9 +199,9 @@ def _wire(email: EmailMessage) -> bytes:
     """
     [recipient] = email.to
     if recipient.isascii():
-        return END_OF_LINE.sub(b"\r\n", email.message().as_bytes())
+        return to_wire(email.message().as_bytes())
     email.to = []
-    rest = END_OF_LINE.sub(b"\r\n", email.message().as_bytes())
+    rest = to_wire(email.message().as_bytes())
     email.to = [recipient]
     return b"To: " + recipient.encode() + b"\r\n" + rest
 
