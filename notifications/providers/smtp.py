@@ -9,7 +9,7 @@ import smtplib
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,18 @@ CREDENTIALS = frozenset({530, 534, 535, 538})
 
 CONNECTION_ERRORS = (OSError, smtplib.SMTPException)  # TLS, DNS and timeouts are OSErrors
 
+READY_FOR_DATA = 354
+
 Reply = tuple[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A line to the server; `ready` is the reply to it that is no refusal."""
+
+    verb: str
+    line: bytes
+    ready: int = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +109,21 @@ class SmtpSession:
             return Outcome.permanent(
                 "smtputf8_unsupported", "The server takes no address with such characters."
             )
-        refusal = (
-            _refusal(self._ask(smtp.mail, letter.sender, _mail_options(smtp, letter)), "MAIL")
-            or _refusal(self._ask(smtp.rcpt, letter.recipient), "RCPT")
-            or _refusal(self._ask(smtp.docmd, "DATA"), "DATA", ready=354)
-        )
-        if refusal:
-            self._reset()
-        return refusal
+        return self._give(_commands(smtp, letter), at_once=smtp.has_extn("pipelining"))
+
+    def _give(self, commands: Sequence[Command], at_once: bool) -> Outcome | None:
+        """Each when the one before is answered, or all before the first is (RFC 2920)."""
+        smtp = self._open()
+        if at_once:
+            self._say(b"".join(command.line for command in commands))
+        for given, command in enumerate(commands, start=1):
+            if not at_once:
+                self._say(command.line)
+            code = self._ask(smtp.getreply)
+            if refusal := _refusal(code, command.verb, command.ready):
+                self._reset(len(commands) - given if at_once else 0)
+                return refusal
+        return None
 
     def _transmit(self, letter: Letter) -> Outcome:
         """The message itself: from its first byte on, silence means that nobody can tell."""
@@ -133,6 +151,11 @@ class SmtpSession:
             raise smtplib.SMTPServerDisconnected
         return smtp
 
+    def _say(self, commands: bytes) -> None:
+        smtp = self._open()
+        self._mind_the_time(smtp)
+        smtp.send(commands)
+
     def _ask(self, command: Callable[..., Reply], *arguments: Any) -> int:
         """Give a command and return the code of the reply."""
         self._mind_the_time(self._open())
@@ -149,10 +172,14 @@ class SmtpSession:
         if smtp.sock:
             smtp.sock.settimeout(remaining)
 
-    def _reset(self) -> None:
-        """Make the connection ready for the next message; without one, it is opened anew."""
+    def _reset(self, outstanding: int) -> None:
+        """Make the connection ready for the next message, with so many replies still to come."""
         try:
-            self._ask(self._open().rset)
+            codes = [self._ask(self._open().getreply) for _ in range(outstanding)]
+            if READY_FOR_DATA in codes:
+                self._drop()  # it waits for the message that it refused
+            else:
+                self._ask(self._open().rset)
         except CONNECTION_ERRORS:
             self._drop()  # what the server said of the message stands
 
@@ -167,6 +194,16 @@ class SmtpSession:
             if smtp := getattr(self.backend, name):
                 smtp.close()
             setattr(self.backend, name, None)
+
+
+def _commands(smtp: smtplib.SMTP, letter: Letter) -> tuple[Command, ...]:
+    """All that comes before the message itself; the addresses hold no brackets or line ends."""
+    mail = " ".join([f"MAIL FROM:<{letter.sender}>", *_mail_options(smtp, letter)])
+    return (
+        Command("MAIL", f"{mail}\r\n".encode()),
+        Command("RCPT", f"RCPT TO:<{letter.recipient}>\r\n".encode()),
+        Command("DATA", b"DATA\r\n", READY_FOR_DATA),
+    )
 
 
 def _mail_options(smtp: smtplib.SMTP, letter: Letter) -> list[str]:

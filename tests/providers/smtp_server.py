@@ -27,19 +27,22 @@ class Script:
     Recipients: `rcpt-550@`, `mail`... a word, a dash and a reply code: at RCPT (`rcpt`) or after
     the final dot (`dot`). `drop-rcpt`, `drop-data`, `drop-content`, `drop-dot`: it hangs up there.
     `hang-rcpt`, `hang-dot`: it says nothing more. `leave`: it takes the message, then hangs up.
+    One that `is_keen` asks for the text even when it has refused the recipient, as it may.
     """
 
     arrived: list[Arrived] = field(default_factory=list)
     connections: int = 0
     hang_seconds: float = 3.0
     noops: int = 0
+    pipelining: bool = False
+    is_keen: bool = False
 
     async def handle_EHLO(
         self, server: SMTP, session: Session, envelope: Envelope, host: str, lines: list[str]
     ) -> list[str]:
         session.host_name = host
         self.connections += 1
-        return lines
+        return [*lines[:-1], "250-PIPELINING", lines[-1]] if self.pipelining else lines
 
     async def handle_NOOP(
         self, server: SMTP, session: Session, envelope: Envelope, arg: str
@@ -92,6 +95,9 @@ class ScriptedSMTP(SMTP):
     """The steps for which aiosmtpd calls no handler."""
 
     async def smtp_DATA(self, arg: str) -> None:
+        if not self.envelope.rcpt_tos:
+            await self.push("354 go on" if self.event_handler.is_keen else "503 no recipient")
+            return
         address = self.envelope.rcpt_tos[0]
         word, code = _word(address)
         if word == "data":

@@ -59,16 +59,16 @@ def configure(settings, style: str):
     return configure
 
 
-@pytest.fixture
-def script() -> Script:
-    return Script()
+@pytest.fixture(params=[False, True], ids=["one by one", "pipelining"])
+def script(request: pytest.FixtureRequest) -> Script:
+    return Script(pipelining=request.param)
 
 
 @pytest.fixture
 def serve(script: Script) -> Iterator[Any]:
     servers = []
 
-    def serve(**options: Any) -> Server:
+    def serve(script: Script = script, **options: Any) -> Server:
         server = Server(script, **options)
         server.start()
         servers.append(server)
@@ -193,6 +193,18 @@ def test_a_refused_recipient_costs_no_connection(provider: DjangoEmailProvider, 
     )
     assert [a.recipients for a in script.arrived] == [[f"{name}@example.org"] for name in "abcd"]
     assert script.connections == 1
+
+
+def test_a_server_that_waits_for_the_text_of_a_refused_message_gets_none(configure, serve):
+    script = Script(pipelining=True, is_keen=True)
+    server = serve(script)
+    configure("smtp", host="127.0.0.1", port=server.port)
+    provider = make()
+    outcomes = send(provider, to("a"), to("rcpt-550"), to("b"))
+    assert brief(outcomes) == [("accepted", ""), ("permanent", "smtp_550"), ("accepted", "")]
+    assert [a.recipients for a in script.arrived] == [["a@example.org"], ["b@example.org"]]
+    assert script.connections == 2
+    provider.close()
 
 
 def test_one_connection_is_kept_over_many_calls(provider: DjangoEmailProvider, script: Script):
