@@ -23,6 +23,8 @@ from . import (
     memory,
     relayed,
     report,
+    slow,
+    smtp,
 )
 from .stack import Stack
 
@@ -38,6 +40,8 @@ BENCHMARKS = {
     "fairness": fairness.run,
     "idle": idle.run,
     "memory": memory.run,
+    "slow": slow.run,
+    "smtp": smtp.run,
 }
 SECONDS = {
     "accept": (10, 25),
@@ -51,6 +55,8 @@ SECONDS = {
     "fairness": (5, 65),
     "idle": (15, 40),
     "memory": (75, 0),
+    "slow": (10, 40),
+    "smtp": (60, 120),
 }
 """About how long each takes on two cores: once, and again for each round."""
 

@@ -20,6 +20,8 @@ from bench import (
     memory,
     relayed,
     report,
+    slow,
+    smtp,
 )
 from bench.report import Bar, Row
 from bench.stack import Stack
@@ -100,6 +102,22 @@ def test_each_benchmark_says_how_long_it_takes_and_what_it_measures() -> None:
     assert names == set(__main__.SECONDS)
     text = (Path(report.__file__).parent / "README.md").read_text()
     assert [name for name in names if f"| `{name}` |" not in text] == []
+
+
+@pytest.mark.postgres
+def test_a_slow_provider_is_measured_against_itself_one_by_one(stack: Stack) -> None:
+    [row] = slow.run(stack, repeat=1, quick=True)
+    assert is_measured(row)
+    assert row.ratio > 2
+
+
+@pytest.mark.postgres
+def test_smtp_is_measured_against_another_queue_and_under_kills(stack: Stack) -> None:
+    drained, alone, twice, parked = smtp.run(stack, repeat=1, quick=True)
+    assert is_measured(drained)
+    assert is_measured(alone)
+    assert twice.product == [0]
+    assert 0 <= parked.product[0] <= 2 * smtp.QUICK_KILLS * 10
 
 
 def test_the_embedded_mode_is_measured_against_the_stock_broker(tmp_path: Path) -> None:
