@@ -41,7 +41,7 @@ class LocalShare:
 
     def _part(self, limit: Limit) -> Limit:
         burst = int(self._share * min(limit.burst, limit.rate))
-        return Limit(limit.key, self._share * limit.rate, max(1, burst))
+        return Limit(limit.key, self._share * limit.rate, max(1, burst) if limit.burst else 0)
 
 
 class LocalCircuits:
