@@ -31,7 +31,13 @@ class Move(StrEnum):
     EVIDENCE = "evidence"
 
 
-WAITING = frozenset({S.SCHEDULED, S.QUEUED, S.RETRY_WAIT})
+FRESH = frozenset({S.SCHEDULED, S.QUEUED})
+"""Waiting for the first attempt, of all or since somebody asked for another."""
+
+TRIED = frozenset({S.RETRY_WAIT})
+"""Waiting for another attempt."""
+
+WAITING = FRESH | TRIED
 """Not claimed by anybody; `due_at` says when it may be."""
 
 IN_FLIGHT = frozenset({S.LEASED, S.DISPATCHING})

@@ -20,11 +20,10 @@ from .enums import (
     Status,
     WaitReason,
 )
-from .lifecycle import IN_FLIGHT, MOVES, WAITING, Move, status_of
+from .lifecycle import FRESH, IN_FLIGHT, MOVES, TRIED, Move, status_of
 from .querysets import (
     APIKeyQuerySet,
     NotificationQuerySet,
-    TenantQuerySet,
     WorkerQuerySet,
 )
 from .validators import validate_rates
@@ -49,8 +48,6 @@ class Tenant(models.Model):
         default=True, help_text="While off, its keys are refused and nothing of it is sent."
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    objects = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ("name",)
@@ -183,18 +180,17 @@ class Notification(models.Model):
         )
         indexes = (
             # What the dispatcher owes a message: as small as the backlog, however large the table.
+            # First attempts and retries apart, so that neither has to be read past to find the
+            # other; a row is in one of the two.
             models.Index(
                 fields=("channel", "priority", "tenant", "publish_at"),
-                condition=Q(state__in=sorted(WAITING)),
+                condition=Q(state__in=sorted(FRESH)),
                 name="notifications_owed_idx",
             ),
-            # Whether it owes anything at all: one probe for all lanes and tenants together. Nothing
-            # that waits has `cancel_requested`; it keeps the query of a lane off this index, which
-            # PostgreSQL would take while its statistics know nothing of a new backlog.
             models.Index(
-                fields=("publish_at",),
-                condition=Q(state__in=sorted(WAITING), cancel_requested=False),
-                name="notifications_publish_idx",
+                fields=("channel", "priority", "tenant", "publish_at"),
+                condition=Q(state__in=sorted(TRIED)),
+                name="notifications_owed_again_idx",
             ),
             models.Index(
                 fields=("lease_until",),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import connections, models, router
-from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from . import prepared
@@ -44,14 +44,6 @@ class Clock(models.Func):
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return Now().as_sqlite(compiler, connection, **context)
-
-
-class TenantQuerySet(models.QuerySet["Tenant"]):
-    def owed(self, channel: str, priority: int) -> "TenantQuerySet":
-        """Tenants with something to dispatch: one index probe each, however long the queues."""
-        related: Any = self.model._meta.get_field("notification").related_model
-        owed = related.objects.owed(channel, priority).filter(tenant=OuterRef("pk"))
-        return self.filter(Exists(owed))
 
 
 class APIKeyQuerySet(models.QuerySet["APIKey"]):
@@ -109,9 +101,12 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         start, _ = MOVES[Move.CANCEL]
         return self.filter(state__in=sorted(start))
 
-    def owed(self, channel: str, priority: int) -> "NotificationQuerySet":
-        """What the dispatcher owes a message: due, and no live message is believed to exist."""
-        return self.waiting().filter(channel=channel, priority=priority, publish_at__lte=Now())
+    def owed(self, states: Collection[State]) -> "NotificationQuerySet":
+        """What the dispatcher owes a message: due, and no live message is believed to exist.
+
+        `states` are FRESH, TRIED or both: the first two have an index each.
+        """
+        return self.in_states(states).filter(publish_at__lte=Now())
 
     def lapsed(self, state: State, grace: float) -> "NotificationQuerySet":
         """In flight in `state` although the lease ran out more than `grace` seconds ago."""

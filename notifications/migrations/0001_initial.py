@@ -206,11 +206,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='notification',
-            index=models.Index(condition=models.Q(('state__in', ['queued', 'retry_wait', 'scheduled'])), fields=['channel', 'priority', 'tenant', 'publish_at'], name='notifications_owed_idx'),
+            index=models.Index(condition=models.Q(('state__in', ['queued', 'scheduled'])), fields=['channel', 'priority', 'tenant', 'publish_at'], name='notifications_owed_idx'),
         ),
         migrations.AddIndex(
             model_name='notification',
-            index=models.Index(condition=models.Q(('cancel_requested', False), ('state__in', ['queued', 'retry_wait', 'scheduled'])), fields=['publish_at'], name='notifications_publish_idx'),
+            index=models.Index(condition=models.Q(('state__in', ['retry_wait'])), fields=['channel', 'priority', 'tenant', 'publish_at'], name='notifications_owed_again_idx'),
         ),
         migrations.AddIndex(
             model_name='notification',

@@ -1,117 +1,210 @@
 """What is due and has no live message gets one: the safety net under relay and retries.
 
-Any number of processes may dispatch at once: rows are taken with locks that others pass over,
-and a hint too many is a no-op. Tenants take turns, so that none waits behind another's backlog.
+No more is released than can be sent soon, in turns over the tenants, half of it first attempts
+and half retries while there are both. So nobody waits behind the backlog of another, nor behind
+the retries of an outage. Any number of processes may dispatch at once, and each keeps its own
+account of turns: rows are taken with locks that others pass over, and a hint too many is a no-op.
 """
 
-import logging
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models.functions import Now
+from django.core.signals import setting_changed
 
 from ..conf import get_settings
-from ..enums import Channel, Priority, Scope
+from ..enums import Channel, Scope, State
 from ..exceptions import BrokerUnavailable
-from ..models import Notification, Tenant
-from . import database, policy
-from .publish import publish
+from ..lifecycle import FRESH, TRIED, WAITING
+from ..models import Notification, Worker
+from . import allowance, database, policy
+from .allowance import Limits
+from .backlog import MOST_MESSAGES, Backlog
+from .owing import Lane, Owed, owing
+from .publish import publish, waiting_messages
+from .route import providers_of
+from .turns import Take, Taken, Turns, in_turns
 
-logger = logging.getLogger(__name__)
+LIVE_SECONDS = 60.0
+"""A worker that has not shown itself for so long is not counted on."""
 
-MESSAGES_PER_ROUND = 20
-"""Broker messages for one lane in one round, where no limit asks for less."""
+Kind = tuple[frozenset[State], Turns]
+OwedByKind = dict[frozenset[State], Sequence[Owed]]
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """A queue's worth: one channel at one priority."""
+class Round(NamedTuple):
+    """How many notifications were released; `is_more` when others wait only for their turn."""
 
-    channel: Channel
-    priority: Priority
+    released: int = 0
+    is_more: bool = False
 
 
 def dispatch_due() -> int:
-    """Publish what is owed, the most urgent first; how many notifications that was.
+    """Publish what is owed; how many notifications that was. Raises BrokerUnavailable."""
+    return dispatch_round().released
+
+
+def dispatch_round() -> Round:
+    """Publish what is owed and can be sent soon, the most urgent first.
 
     Raises BrokerUnavailable; what was not published stays owed. Every worker asks every second,
-    so that with nothing to do it is one probe of an index.
+    so that with nothing to do it is one statement.
     """
-    if not _is_any_owed():
-        return 0
-    lanes = [Lane(channel, priority) for priority in Priority for channel in Channel]
-    return sum(_dispatch_lane(lane) for lane in lanes if not _is_paused(lane.channel))
+    fresh, tried = owing()
+    lanes = [lane for lane in sorted({*fresh, *tried}) if not _is_paused(lane.channel)]
+    if not lanes:
+        return Round()
+    workers = max(1, Worker.objects.seen_within(LIVE_SECONDS).count())
+    rounds = [
+        _flow_of(lane).dispatch(_not_held(fresh[lane]), _not_held(tried[lane]), workers)
+        for lane in lanes
+    ]
+    return Round(sum(r.released for r in rounds), any(r.is_more for r in rounds))
 
 
-def _is_any_owed() -> bool:
-    # Condition, order and column of the index by time: so PostgreSQL takes it, however many rows it
-    # expects to match. `exists()` would drop the order, and read the table to find one of many.
-    owed = Notification.objects.waiting().filter(cancel_requested=False, publish_at__lte=Now())
-    return owed.order_by("publish_at").values_list("publish_at").first() is not None
+def forget_flows() -> None:
+    """Start with no memory of earlier rounds; the settings may be others now."""
+    _flows.clear()
 
 
 def _is_paused(channel: Channel) -> bool:
-    provider = get_settings().channel(channel).providers[0]
     pauses = policy.current().pauses
-    return (Scope.CHANNEL, channel) in pauses or (Scope.PROVIDER, provider) in pauses
+    if (Scope.CHANNEL, channel) in pauses:
+        return True
+    return all((Scope.PROVIDER, name) in pauses for name in providers_of(channel))
 
 
-def _dispatch_lane(lane: Lane) -> int:
-    tenants = _tenants(lane)
-    if not tenants:
-        return 0
-    ids = _take(lane, tenants)
-    size = get_settings().batch_size
-    for start in range(0, len(ids), size):
-        _publish(lane, ids[start : start + size], ids[start:])
-    return len(ids)
-
-
-def _tenants(lane: Lane) -> list[Tenant]:
+def _not_held(tenants: Iterable[Owed]) -> list[Owed]:
     held = policy.current().held_tenants()
-    owed = Tenant.objects.owed(lane.channel, lane.priority)
-    return list(owed.exclude(name__in=held) if held else owed)
+    return [tenant for tenant in tenants if tenant.name not in held]
 
 
-def _take(lane: Lane, tenants: Sequence[Tenant]) -> list[UUID]:
-    """Mark as hinted what is to be published, in turns over the tenants."""
-    most = _capacity(lane.channel)
-    share = math.ceil(most / len(tenants))
+class Flow:
+    """What this process remembers of a lane from round to round."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._lock = threading.Lock()
+        self._backlog = Backlog(get_settings().batch_size)
+        self._kinds: list[Kind] = [(FRESH, Turns()), (TRIED, Turns())]
+
+    def dispatch(self, fresh: Sequence[Owed], tried: Sequence[Owed], workers: int) -> Round:
+        """One round of this lane, over the tenants that it owes something."""
+        limits = allowance.of_lane(self._lane.channel)
+        if not (fresh or tried) or allowance.is_spent(limits):
+            return Round()
+        with self._lock:
+            self._backlog.workers = workers
+            return self._dispatch({FRESH: fresh, TRIED: tried}, limits)
+
+    def _dispatch(self, owed: OwedByKind, limits: Limits) -> Round:
+        room = self._backlog.room(waiting_messages(self._lane.channel, self._lane.priority))
+        most = min(room, get_settings().batch_size * MOST_MESSAGES)
+        taking = Taking(self._lane, limits, allowance.at_once(limits, most))
+        ids = self._choose(owed, taking)
+        self._backlog.tell(most, len(ids))
+        is_more = bool(ids) or not room or taking.is_limited
+        return Round(self._release(ids), is_more)
+
+    def _choose(self, owed: OwedByKind, taking: "Taking") -> list[UUID]:
+        """Half of the room for either kind, and to each what the other one leaves."""
+        first, second = self._kinds
+        self._kinds.reverse()  # where there is room for one alone, it is theirs by turns
+        kept = taking.room // 2
+        queues = _serve(first, owed, taking, taking.room - kept)
+        may_want_more = taking.room == kept
+        queues += _serve(second, owed, taking, taking.room)
+        if may_want_more:
+            queues += _serve(first, owed, taking, taking.room)
+        return list(in_turns(queues))
+
+    def _release(self, ids: Sequence[UUID]) -> int:
+        size = self._backlog.size
+        messages = [ids[start : start + size] for start in range(0, len(ids), size)]
+        return sum(_release(self._lane, message) for message in messages)
+
+
+class Taking:
+    """One round's share for a lane: `room` is what is left of it.
+
+    `is_limited` says that a limit held something up which it lets go before the next tick.
+    """
+
+    def __init__(self, lane: Lane, limits: Limits, room: int) -> None:
+        self.room = room
+        self.is_limited = False
+        self._lane = lane
+        self._limits = limits
+        self._had: Counter[tuple[frozenset[State], int]] = Counter()
+
+    def of(self, kind: frozenset[State]) -> Take:
+        """How tenants take what is owed to them of this kind."""
+        return partial(self._take, kind)
+
+    def _take(self, kind: frozenset[State], tenant: Owed, wanted: int) -> Taken:
+        limits = allowance.of_tenant(tenant.name)
+        if allowance.is_spent(limits):
+            return Taken([])
+        ids = self._owed(kind, tenant, allowance.at_once(limits, wanted))
+        if not ids:
+            return Taken([])
+        grant = allowance.take(self._limits, limits, len(ids))
+        ids = ids[: grant.units]
+        is_last = grant.limited_by in {limit.key for limit in self._limits}
+        self.is_limited |= 0 < grant.retry_after < get_settings().dispatch_seconds
+        self._had[kind, tenant.id] += len(ids)
+        self.room = 0 if is_last else self.room - len(ids)
+        return Taken(ids, is_last)
+
+    def _owed(self, kind: frozenset[State], tenant: Owed, most: int) -> list[UUID]:
+        """The oldest that the tenant has not taken in this round already."""
+        priority, channel = self._lane
+        owed = Notification.objects.owed(kind).filter(
+            channel=channel, priority=priority, tenant=tenant.id
+        )
+        had = self._had[kind, tenant.id]
+        return list(owed.order_by("publish_at").values_list("pk", flat=True)[had : had + most])
+
+
+def _serve(kind: Kind, owed: OwedByKind, taking: Taking, room: int) -> list[list[UUID]]:
+    states, turns = kind
+    return turns.serve(owed[states], room, taking.of(states))
+
+
+def _release(lane: Lane, ids: Sequence[UUID]) -> int:
+    """One message, with what no other dispatcher has released meanwhile."""
     with database.atomic():
-        queues = [_owed(lane, tenant, most if share == most else share * 2) for tenant in tenants]
-        ids = list(_in_turns(queues))[:most]
-        Notification.objects.hint(ids, get_settings().hint_seconds)
-    return ids
+        owed = Notification.objects.owed(WAITING).filter(pk__in=ids).lock()
+        held = set(owed.values_list("pk", flat=True))
+        Notification.objects.hint(held, get_settings().hint_seconds)
+    if held:
+        _publish(lane, [id for id in ids if id in held])
+    return len(held)
 
 
-def _owed(lane: Lane, tenant: Tenant, most: int) -> list[UUID]:
-    owed = Notification.objects.owed(lane.channel, lane.priority).filter(tenant=tenant)
-    return list(owed.order_by("publish_at").lock().values_list("pk", flat=True)[:most])
-
-
-def _in_turns(queues: Sequence[Sequence[UUID]]) -> Iterator[UUID]:
-    for turn in zip_longest(*queues):
-        yield from (id for id in turn if id is not None)
-
-
-def _capacity(channel: Channel) -> int:
-    """How many may be released in one round: no more than the limits let go until the next."""
-    settings = get_settings()
-    most = settings.batch_size * MESSAGES_PER_ROUND
-    snapshot = policy.current()
-    limits = (
-        *snapshot.limits_of(Scope.CHANNEL, channel),
-        *snapshot.limits_of(Scope.PROVIDER, settings.channel(channel).providers[0]),
-    )
-    return min([most, *(max(1, math.ceil(limit.rate)) for limit in limits)])
-
-
-def _publish(lane: Lane, ids: Sequence[UUID], unpublished: Sequence[UUID]) -> None:
+def _publish(lane: Lane, ids: Sequence[UUID]) -> None:
     try:
         publish(lane.channel, lane.priority, ids)
     except BrokerUnavailable:
-        Notification.objects.hint(unpublished, 0)
+        Notification.objects.hint(ids, 0)
         raise
+
+
+_flows: dict[Lane, Flow] = {}
+
+
+def _flow_of(lane: Lane) -> Flow:
+    if lane not in _flows:
+        _flows[lane] = Flow(lane)
+    return _flows[lane]
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "NOTIFICATIONS":
+        forget_flows()
+
+
+setting_changed.connect(_forget)

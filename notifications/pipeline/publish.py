@@ -34,6 +34,15 @@ def publish(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
         )
 
 
+def waiting_messages(channel: Channel, priority: Priority) -> int:
+    """How many messages wait in a lane's queue, not counting those that workers have in hand.
+
+    One round trip; raises BrokerUnavailable.
+    """
+    with _broker_errors():
+        return _depth(queue_name(channel, priority))
+
+
 def request_dispatch() -> None:
     """Ask a worker to dispatch at once, rather than at its next tick; raises BrokerUnavailable.
 
@@ -41,12 +50,13 @@ def request_dispatch() -> None:
     them, requests would pile up.
     """
     with _broker_errors():
-        if _waiting_operations() == 0:
+        if _depth(OPERATIONS_QUEUE) == 0:
             current_app.send_task("notifications.dispatch", queue=OPERATIONS_QUEUE)
 
 
-def _waiting_operations() -> int:
-    queue = current_app.amqp.queues[OPERATIONS_QUEUE]
+def _depth(name: str) -> int:
+    """A declaration answers it. Not a passive one: on Redis an empty queue does not exist."""
+    queue = current_app.amqp.queues[name]
     retry: Mapping[str, Any] = current_app.conf.task_publish_retry_policy
     pool: Any = current_app.pool
     with pool.acquire(block=True) as connection:

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from ..conf import get_settings
 from ..exceptions import BrokerUnavailable
 from ..models import Worker
-from .dispatch import dispatch_due
+from .dispatch import dispatch_round
 from .rescue import expire, rescue
 
 logger = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 SHOW_SECONDS = 15.0
 RESCUE_SECONDS = 5.0
 BUSY_SECONDS = 0.25
-"""How soon the next round follows one that found something."""
+"""How soon the next round follows one that left something for it."""
 
 
 def tick(worker: str) -> float:
@@ -30,11 +30,11 @@ def tick(worker: str) -> float:
         rescue()
         expire()
     try:
-        found = dispatch_due()
+        done = dispatch_round()
     except BrokerUnavailable as error:
         logger.warning("the broker is away (%s); what is due stays due", error)
         return get_settings().dispatch_seconds * 5
-    return BUSY_SECONDS if found else get_settings().dispatch_seconds
+    return BUSY_SECONDS if done.is_more else get_settings().dispatch_seconds
 
 
 def show(worker: str) -> None:

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from notifications.enums import State, Status
+from notifications.lifecycle import FRESH
 from notifications.models import Attempt, Notification
 from notifications.pipeline.rescue import expire, rescue
 
@@ -33,7 +34,7 @@ def test_what_was_not_sent_goes_back_free_of_charge() -> None:
     assert rescue() == 1
     row = fresh(row)
     assert (row.status, row.attempt_count, row.abandon_count) == (Status.QUEUED, 0, 1)
-    assert Notification.objects.owed("sms", 1).filter(pk=row.pk).exists()
+    assert Notification.objects.owed(FRESH).filter(pk=row.pk).exists()
 
 
 def test_what_may_have_been_sent_is_unknown() -> None:

@@ -1,0 +1,67 @@
+"""How much of a lane should wait in the broker: what can be sent soon, and not everything.
+
+What waits in the broker waits in the order of its coming, and nothing that is more urgent or of
+another tenant can pass it. So it is kept to about what the workers take between two looks,
+which nobody has to be told: found empty while more was owed, it was too little, and is doubled;
+still half there, it was too much, and shrinks by a quarter. (That TCP finds the speed of a
+network so is described in RFC 5681.)
+"""
+
+import time
+from collections.abc import Callable
+from math import ceil
+
+MESSAGES = 8
+"""For each worker, in so many messages: a slow provider's are small, so that none takes long."""
+
+LEAST_MESSAGES, LEAST_IDS = 2, 5
+"""For each worker and in a message, at least: each message costs some statements of its own, and
+where these are what makes it slow, smaller ones would make it slower."""
+
+MOST_MESSAGES = 20
+"""Full messages for each worker at most."""
+
+FRESH_SECONDS = 5.0
+"""What was released longer ago says nothing of the speed now."""
+
+ADJUST_SECONDS = 0.2
+"""Several looks at once are one: what the first has just released has had no time to go."""
+
+
+class Backlog:
+    """What one process has learnt of one lane; `target` counts notifications."""
+
+    def __init__(self, batch_size: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._batch_size = batch_size
+        self._clock = clock
+        self._was_filled = False
+        self._adjusted = 0.0
+        self.workers = 1
+        self.target = batch_size
+
+    @property
+    def size(self) -> int:
+        """How many ids a message carries."""
+        share = ceil(self.target / (MESSAGES * self.workers))
+        return min(self._batch_size, max(LEAST_IDS, share))
+
+    def room(self, waiting: int) -> int:
+        """How many notifications may be released while so many messages are still waiting."""
+        self._adjust(waiting)
+        return max(0, self.target - waiting * self.size)
+
+    def tell(self, room: int, released: int) -> None:
+        """Whether the room was used up, or there was no more to release."""
+        self._was_filled = 0 < room <= released
+
+    def _adjust(self, waiting: int) -> None:
+        age = self._clock() - self._adjusted
+        if age < ADJUST_SECONDS:
+            return
+        self._adjusted += age
+        if waiting * 2 > ceil(self.target / self.size):
+            least = LEAST_MESSAGES * LEAST_IDS * self.workers
+            self.target = max(least, self.target * 3 // 4)
+        elif not waiting and self._was_filled and age < FRESH_SECONDS:
+            most = MOST_MESSAGES * self._batch_size * self.workers
+            self.target = min(most, self.target * 2)
