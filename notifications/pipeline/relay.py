@@ -27,8 +27,8 @@ QUEUE_MAX = 100_000
 REST_SECONDS = 5.0
 """How long nothing is tried after the broker failed."""
 
-DISPATCH_SECONDS = 1.0
-"""How often a dispatcher is woken at most; by itself it looks as often."""
+DISPATCH_SECONDS = 0.25
+"""How often a dispatcher is woken at most; while there is work, it looks as often by itself."""
 
 Lane = tuple[Channel, Priority]
 
@@ -39,7 +39,7 @@ def offer(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
 
 
 def offer_dispatch() -> None:
-    """Have a dispatcher look at once for rows that are too many to be relayed; never raises."""
+    """Have a dispatcher look at once for rows that are not relayed; never raises."""
     _relay.offer_dispatch()
 
 
@@ -56,7 +56,7 @@ class Relay:
         self._waiting: dict[Lane, list[UUID]] = defaultdict(list)
         self._count = 0
         self._is_dispatch_wanted = False
-        self._next_dispatch = 0.0
+        self._dispatch_from = 0.0
         self._busy = False
         self._rest_until = 0.0
         self._thread: threading.Thread | None = None
@@ -71,12 +71,9 @@ class Relay:
 
     def offer_dispatch(self) -> None:
         with self._changed:
-            now = time.monotonic()
-            if now < max(self._rest_until, self._next_dispatch):
-                return
-            self._next_dispatch = now + DISPATCH_SECONDS
-            self._is_dispatch_wanted = True
-            self._wake()
+            if time.monotonic() >= self._rest_until:
+                self._is_dispatch_wanted = True
+                self._wake()
 
     def flush(self, timeout: float) -> bool:
         with self._changed:
@@ -84,6 +81,9 @@ class Relay:
 
     def _has_work(self) -> bool:
         return self._count > 0 or self._is_dispatch_wanted
+
+    def _is_dispatch_due(self) -> bool:
+        return self._is_dispatch_wanted and time.monotonic() >= self._dispatch_from
 
     def _wake(self) -> None:
         if self._thread is None:
@@ -99,17 +99,26 @@ class Relay:
                 self._changed.notify_all()
 
     def _gather(self) -> tuple[dict[Lane, list[UUID]], bool]:
-        settings = get_settings()
         with self._changed:
-            self._changed.wait_for(self._has_work)
-            deadline = time.monotonic() + settings.relay_milliseconds / 1000
-            self._changed.wait_for(
-                lambda: self._count >= settings.batch_size, deadline - time.monotonic()
-            )
+            self._wait_for_work()
             gathered, self._waiting = self._waiting, defaultdict(list)
-            dispatch, self._is_dispatch_wanted = self._is_dispatch_wanted, False
             self._count, self._busy = 0, True
+            dispatch = self._is_dispatch_due()
+            if dispatch:
+                self._is_dispatch_wanted = False
+                self._dispatch_from = time.monotonic() + DISPATCH_SECONDS
         return gathered, dispatch
+
+    def _wait_for_work(self) -> None:
+        settings = get_settings()
+        self._changed.wait_for(self._has_work)
+        if not self._count:  # a request too soon after the last one waits, but not for more
+            rest = self._dispatch_from - time.monotonic()
+            self._changed.wait_for(lambda: self._count > 0, max(0.0, rest))
+        if self._count:
+            self._changed.wait_for(
+                lambda: self._count >= settings.batch_size, settings.relay_milliseconds / 1000
+            )
 
     def _publish(self, gathered: dict[Lane, list[UUID]], dispatch: bool) -> None:
         size = get_settings().batch_size
