@@ -181,7 +181,7 @@ def _store(
     tenant: Tenant, drafts: Sequence[Draft], batch: Batch | None, now: datetime
 ) -> list[Accepted | NotificationError]:
     """Insert what is new, look up what the keys hold, judge each draft."""
-    by_dispatcher = len(drafts) > get_settings().batch_size
+    by_dispatcher = len(drafts) > 1
     rows = [_row(tenant, draft, batch, now, by_dispatcher) for draft in drafts]
     alive = [row for row in rows if row.expires_at is None or row.expires_at > now]
     if _insert(alive) == len(rows):
