@@ -23,7 +23,7 @@ ANY_WAITING = f"SELECT EXISTS (SELECT FROM notifications_notification WHERE {IS_
 
 OWED = f"""
     SELECT id FROM notifications_notification
-    WHERE {IS_WAITING} AND channel = 'sms' AND priority = 1
+    WHERE state IN ('queued', 'scheduled') AND channel = 'sms' AND priority = 1
         AND publish_at <= statement_timestamp() AND tenant_id = 1
     ORDER BY publish_at LIMIT {ROUND} FOR UPDATE SKIP LOCKED
 """
