@@ -1,8 +1,8 @@
 """After the commit and off the caller's thread: what was just accepted becomes broker messages.
 
-One thread for each process gathers ids for a few milliseconds and publishes one message for
-each channel and priority. It may fail, lag or die: every row stays due, and the dispatcher
-finds it.
+One thread for each process publishes what comes after a rest at once, and what comes thick
+gathered: one message for each channel and priority, a few dozen times a second. It may fail, lag
+or die: every row stays due, and the dispatcher finds it.
 """
 
 import atexit
@@ -57,6 +57,7 @@ class Relay:
         self._count = 0
         self._is_dispatch_wanted = False
         self._dispatch_from = 0.0
+        self._gather_until = 0.0
         self._busy = False
         self._rest_until = 0.0
         self._thread: threading.Thread | None = None
@@ -116,9 +117,9 @@ class Relay:
             rest = self._dispatch_from - time.monotonic()
             self._changed.wait_for(lambda: self._count > 0, max(0.0, rest))
         if self._count:
-            self._changed.wait_for(
-                lambda: self._count >= settings.batch_size, settings.relay_milliseconds / 1000
-            )
+            rest = self._gather_until - time.monotonic()
+            self._changed.wait_for(lambda: self._count >= settings.batch_size, max(0.0, rest))
+            self._gather_until = time.monotonic() + settings.relay_milliseconds / 1000
 
     def _publish(self, gathered: dict[Lane, list[UUID]], dispatch: bool) -> None:
         size = get_settings().batch_size

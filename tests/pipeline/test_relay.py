@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -40,10 +41,27 @@ def test_what_comes_within_milliseconds_goes_in_one_message(messages: list[Messa
 
 def test_each_lane_has_messages_of_its_own_and_the_urgent_go_first(messages: list[Message]) -> None:
     taker = Relay()
+    taker.offer(LANE, [uuid4()])
     for priority in (Priority.BULK, Priority.URGENT):
         taker.offer((Channel.SMS, priority), [uuid4()])
     assert taker.flush(2)
-    assert [priority for _, priority, _ in messages] == [Priority.URGENT, Priority.BULK]
+    order = [priority for _, priority, _ in messages if priority is not Priority.NORMAL]
+    assert order == [Priority.URGENT, Priority.BULK]
+
+
+def test_after_a_rest_one_goes_at_once_and_the_next_are_gathered(
+    settings: Any, messages: list[Message]
+) -> None:
+    settings.NOTIFICATIONS = {"RELAY_MILLISECONDS": 500}
+    taker = Relay()
+    taker.offer(LANE, [uuid4()])
+    wait_until(lambda: messages, timeout=0.4, what="the first at once")
+    for _ in range(20):
+        taker.offer(LANE, [uuid4()])
+        time.sleep(0.005)
+    assert len(messages) == 1
+    assert taker.flush(2)
+    assert [len(ids) for _, _, ids in messages] == [1, 20]
 
 
 def test_a_message_holds_no_more_than_a_batch(messages: list[Message]) -> None:
