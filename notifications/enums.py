@@ -20,10 +20,6 @@ class Priority(IntegerChoices):
     NORMAL = 1, "normal"
     BULK = 2, "bulk"
 
-    @classmethod
-    def from_label(cls, label: str) -> "Priority":
-        return cls(cls.labels.index(label))
-
 
 class State(TextChoices):
     """How far delivery has come: written by workers and by control, never by receipts."""

@@ -2,19 +2,23 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from .messages import Draft
 
 KEY_MAX = 255
+VISIBLE_ASCII = re.compile(f"[!-~]{{1,{KEY_MAX}}}")
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 
 def parse_key(text: str) -> str:
     """The key in `abc` or `"abc"`: 1 to 255 visible ASCII characters; raises ValueError."""
     quoted = len(text) >= 2 and text[0] == text[-1] == '"'
     key = text[1:-1] if quoted else text
-    if not 1 <= len(key) <= KEY_MAX or not all("!" <= c <= "~" for c in key):
+    if not VISIBLE_ASCII.fullmatch(key):
         raise ValueError(f"write 1 to {KEY_MAX} visible ASCII characters")
     return key
 
@@ -36,5 +40,4 @@ def fingerprint(draft: Draft) -> str:
 
 def digest(value: Mapping[str, Any] | list[Any]) -> str:
     """SHA-256 over canonical JSON: sorted keys, parsed values rather than raw bytes."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return hashlib.sha256(_canonical(value).encode("ascii")).hexdigest()

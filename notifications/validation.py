@@ -19,6 +19,9 @@ from .messages import Draft
 COMMON_FIELDS = frozenset(
     {"channel", "to", "priority", "send_at", "expires_at", "idempotency_key", "metadata"}
 )
+KNOWN_FIELDS = COMMON_FIELDS | CONTENT_FIELDS
+CHANNEL_OF = {channel.value: channel for channel in Channel}
+PRIORITY_OF = {priority.label: priority for priority in Priority}
 METADATA_MAX = 50
 POINTER_PART_MAX = 64
 METADATA_KEY_MAX = 64
@@ -29,6 +32,7 @@ NUMBER_MAX = 10**300
 RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
 )
+PLAIN_NAME = re.compile(rf"[\w.-]{{1,{POINTER_PART_MAX}}}", re.ASCII)
 SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -41,6 +45,8 @@ def parse_notification(data: object) -> Draft:
 
 def pointer_part(name: str) -> str:
     """A key as a part of a JSON pointer (RFC 6901), printable and cut."""
+    if PLAIN_NAME.fullmatch(name):
+        return name
     safe = name.encode("ascii", "backslashreplace").decode("ascii")
     printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in safe)
     return printable[:POINTER_PART_MAX].replace("~", "~0").replace("/", "~1")
@@ -83,14 +89,16 @@ class _Parser:
         )
 
     def _refuse_unknown(self) -> None:
+        if KNOWN_FIELDS.issuperset(self.data):
+            return
         for name in self.data:
-            if name not in COMMON_FIELDS and name not in CONTENT_FIELDS:
+            if name not in KNOWN_FIELDS:
                 self._error(f"/{pointer_part(str(name))}", "unknown_field", "is not a known field")
 
     def _refuse_unstorable(self) -> None:
         """Stop at what no database could hold or no answer could repeat, wherever it stands."""
         for name, value in list(self.data.items()):
-            problem = _unstorable(value, DEPTH_MAX)
+            problem = None if is_fine_text(value) else _unstorable(value, DEPTH_MAX)
             if problem:
                 self._error(f"/{pointer_part(str(name))}", *problem)
                 self.data = {k: v for k, v in self.data.items() if k != name}
@@ -102,7 +110,7 @@ class _Parser:
                 content[name] = self._field(name, field.check, nullable=name == "payload")
             elif field.required:
                 self._required(name)
-        for name in sorted(CONTENT_FIELDS & set(self.data) - set(row.content)):
+        for name in sorted(CONTENT_FIELDS.intersection(self.data).difference(row.content)):
             self._error(f"/{name}", "not_for_channel", f"is not a field of {row.channel.label}")
         if row.one_of and not any(name in self.data for name in row.one_of):
             self._required(row.one_of[0], f"give {' or '.join(row.one_of)}, or both")
@@ -153,16 +161,16 @@ def _string(value: Any) -> str:
 
 def _channel(value: Any) -> Channel:
     text = _string(value)
-    if text not in Channel.values:
-        raise ContentError("invalid_choice", f"must be one of: {', '.join(Channel.values)}")
-    return Channel(text)
+    if text not in CHANNEL_OF:
+        raise ContentError("invalid_choice", f"must be one of: {', '.join(CHANNEL_OF)}")
+    return CHANNEL_OF[text]
 
 
 def _priority(value: Any) -> Priority:
     text = _string(value)
-    if text not in Priority.labels:
-        raise ContentError("invalid_choice", f"must be one of: {', '.join(Priority.labels)}")
-    return Priority.from_label(text)
+    if text not in PRIORITY_OF:
+        raise ContentError("invalid_choice", f"must be one of: {', '.join(PRIORITY_OF)}")
+    return PRIORITY_OF[text]
 
 
 def _to(row: ChannelRow | None) -> Callable[[Any], str]:
@@ -215,17 +223,24 @@ def _metadata(value: Any) -> dict[str, str]:
     if len(value) > METADATA_MAX:
         raise ContentError("too_many", f"at most {METADATA_MAX} entries")
     for key, text in value.items():
-        pointer = f"/{pointer_part(str(key))}"
-        if not isinstance(text, str):
-            raise _MetadataError(pointer, "invalid_type", "must be a string")
-        if not 1 <= len(str(key)) <= METADATA_KEY_MAX or len(text) > METADATA_VALUE_MAX:
-            raise _MetadataError(
-                pointer,
-                "too_long",
-                f"keys of 1 to {METADATA_KEY_MAX} and values of up to {METADATA_VALUE_MAX:,} "
-                "characters",
-            )
+        problem = _metadata_problem(key, text)
+        if problem:
+            raise _MetadataError(f"/{pointer_part(str(key))}", *problem)
     return dict(value)
+
+
+def _metadata_problem(key: Any, text: Any) -> tuple[str, str] | None:
+    if not isinstance(text, str):
+        return "invalid_type", "must be a string"
+    if 1 <= len(str(key)) <= METADATA_KEY_MAX and len(text) <= METADATA_VALUE_MAX:
+        return None
+    limits = f"keys of 1 to {METADATA_KEY_MAX} and values of up to {METADATA_VALUE_MAX:,}"
+    return "too_long", f"{limits} characters"
+
+
+def is_fine_text(value: Any) -> bool:
+    """Whether `value` is text that can be stored; most values are, and need no closer look."""
+    return type(value) is str and not SURROGATE_OR_NUL.search(value)
 
 
 def _unstorable(value: Any, depth: int) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 from django.http import HttpRequest
 
 from ..exceptions import FieldError
-from ..validation import pointer_part
+from ..validation import is_fine_text, pointer_part
 from .problems import Problem, Refused, invalid
 
 CHUNK_BYTES = 64 * 1024
@@ -156,10 +156,14 @@ def _flaws(root: Any, limits: Limits) -> Iterator[FieldError]:
             yield FieldError(pointer, *flaw)
         elif isinstance(value, dict):
             stack.extend(
-                (v, f"{pointer}/{pointer_part(k)}", depth + 1) for k, v in reversed(value.items())
+                (v, f"{pointer}/{pointer_part(k)}", depth + 1)
+                for k, v in reversed(value.items())
+                if not is_fine_text(v)
             )
         elif isinstance(value, list):
-            stack.extend((v, f"{pointer}/{i}", depth + 1) for i, v in _reversed(value))
+            stack.extend(
+                (v, f"{pointer}/{i}", depth + 1) for i, v in _reversed(value) if not is_fine_text(v)
+            )
 
 
 def _reversed(values: list[Any]) -> Iterator[tuple[int, Any]]:
