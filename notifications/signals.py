@@ -7,7 +7,10 @@ are called through `send_robust`: one that raises is logged and harms nothing.
 from django.dispatch import Signal
 
 notification_accepted = Signal()
-"""`notifications`: the rows just stored, each with `channel` and `priority`."""
+"""`notifications`: the rows just stored; `counts`: how many, by channel and priority.
+
+Who only counts is faster with `counts`: the models are made when `notifications` is looked at.
+"""
 
 attempt_finished = Signal()
 """`notification`, `attempt`, `seconds`: a delivery attempt ended; so long the provider took."""

@@ -8,8 +8,7 @@ names a tenant or a recipient.
 
 import logging
 import os
-from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import DatabaseError
@@ -173,9 +172,8 @@ def _circuits() -> GaugeMetricFamily:
 # Receivers of signals: keyword arguments are those of `signals`.
 
 
-def count_accepted(notifications: Sequence[Notification], **_: Any) -> None:
-    tally = Tally((n.channel, n.priority) for n in notifications)
-    for (channel, priority), count in tally.items():
+def count_accepted(counts: Mapping[tuple[str, int], int], **_: Any) -> None:
+    for (channel, priority), count in counts.items():
         ACCEPTED.labels(_name(channel), Priority(priority).label).inc(count)
 
 

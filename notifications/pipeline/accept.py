@@ -5,7 +5,7 @@ index and is then answered with the row that won. Nothing is published here: aft
 the relay gets the ids.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError
+from django.utils.functional import SimpleLazyObject
 
-from .. import prepared
+from .. import bulk
 from ..conf import get_settings
 from ..enums import Channel, Priority, State
 from ..exceptions import (
@@ -27,7 +28,7 @@ from ..exceptions import (
 )
 from ..idempotency import fingerprint as fingerprint_of
 from ..messages import Draft
-from ..models import Batch, Notification, Tenant
+from ..models import Batch, Notification, Tenant, new_id
 from ..signals import notification_accepted
 from . import database, relay
 
@@ -36,7 +37,15 @@ LOCK_TIMEOUT = "2s"
 
 LOCK_NOT_AVAILABLE = "55P03"
 
-COLUMNS = tuple(field.attname for field in Notification._meta.concrete_fields)
+Row = dict[str, Any]
+"""The values of a new notification, by field, but for those that a whole call has alike.
+
+Most callers need no more of a thousand rows than their ids: making models of them would take
+longer than storing them.
+"""
+
+Verdict = Row | Notification | NotificationError
+"""What becomes of a draft: a new row, the notification that its key stored before, or neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,26 @@ class ItemResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """What all rows have alike that are stored together."""
+
+    tenant: Tenant
+    now: datetime
+    batch: Batch | None = None
+    lock_timeout: str = ""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        batch_id = self.batch and self.batch.pk
+        return {"tenant_id": self.tenant.pk, "batch_id": batch_id, "created_at": self.now}
+
+    def notification(self, row: Row) -> Notification:
+        made = Notification(tenant=self.tenant, batch=self.batch, created_at=self.now, **row)
+        made._state.adding, made._state.db = False, database.alias()  # as if it had been read
+        return made
+
+
+@dataclass(frozen=True, slots=True)
 class BatchAnswer:
     batch: Batch
     results: list[ItemResult]
@@ -78,8 +107,10 @@ def accept_one(tenant: Tenant, draft: Draft) -> Accepted:
     Raises IdempotencyConflict when the key holds other content, Busy when another request is
     storing the same key and does not come to an end, InvalidNotification when it has expired.
     """
-    with _transaction() as now:
-        [answer] = _store(tenant, [draft], None, now)
+    with _one_statement() as (now, lock_timeout):
+        call = Call(tenant, now, lock_timeout=lock_timeout)
+        [verdict] = _store(call, [draft])
+    answer = _answer(call, verdict)
     if isinstance(answer, NotificationError):
         raise answer
     return answer
@@ -88,7 +119,9 @@ def accept_one(tenant: Tenant, draft: Draft) -> Accepted:
 def accept_many(tenant: Tenant, drafts: Sequence[Draft]) -> list[Accepted | NotificationError]:
     """Store many at once in a constant number of statements; an answer for each, in order."""
     with _transaction() as now:
-        return _store(tenant, drafts, None, now)
+        call = Call(tenant, now)
+        verdicts = _store(call, drafts)
+    return [_answer(call, verdict) for verdict in verdicts]
 
 
 def accept_batch(
@@ -109,7 +142,7 @@ def accept_batch(
         earlier = _claim_batch(batch)
         if earlier:
             return earlier
-        results = _store_items(tenant, items, batch, now)
+        results = _store_items(Call(tenant, now, batch), items)
         if not any(result.id for result in results):
             raise InvalidNotification(
                 [e.under(f"/notifications/{r.index}") for r in results for e in r.errors]
@@ -121,15 +154,35 @@ def accept_batch(
 
 
 @contextmanager
+def _one_statement() -> Iterator[tuple[datetime, str]]:
+    """The database's time and a lock timeout for an INSERT that commits by itself.
+
+    Beside the one statement, beginning, asking for the time and committing would be three more
+    ways to the database and back. Within the caller's transaction it is as any other.
+    """
+    if database.connection().get_autocommit():
+        with _busy_when_locked():
+            yield database.recent_now(), LOCK_TIMEOUT
+    else:
+        with _transaction() as now:
+            yield now, ""
+
+
+@contextmanager
 def _transaction() -> Iterator[datetime]:
     """A transaction, with the database's time, that does not wait long for a held key.
 
     The waiting of a transaction that the caller began is the caller's affair.
     """
     own = not database.connection().in_atomic_block
+    with _busy_when_locked(), database.atomic():
+        yield database.now(lock_timeout=LOCK_TIMEOUT if own else "")
+
+
+@contextmanager
+def _busy_when_locked() -> Iterator[None]:
     try:
-        with database.atomic():
-            yield database.now(lock_timeout=LOCK_TIMEOUT if own else "")
+        yield
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
             raise Busy("another request with this key is being stored") from error
@@ -154,22 +207,20 @@ def _result_of(item: dict[str, Any]) -> ItemResult:
     return ItemResult(item["index"], item["outcome"], item["id"] and UUID(item["id"]), errors)
 
 
-def _store_items(
-    tenant: Tenant, items: Sequence[Draft | InvalidNotification], batch: Batch, now: datetime
-) -> list[ItemResult]:
-    drafts = [item for item in items if isinstance(item, Draft)]
-    stored = iter(_store(tenant, drafts, batch, now))
-    answers = [next(stored) if isinstance(item, Draft) else item for item in items]
-    return [_item_result(index, answer) for index, answer in enumerate(answers)]
+def _store_items(call: Call, items: Sequence[Draft | InvalidNotification]) -> list[ItemResult]:
+    stored = iter(_store(call, [item for item in items if isinstance(item, Draft)]))
+    verdicts = [next(stored) if isinstance(item, Draft) else item for item in items]
+    return [_item_result(index, verdict) for index, verdict in enumerate(verdicts)]
 
 
-def _item_result(index: int, answer: Accepted | NotificationError) -> ItemResult:
-    match answer:
-        case Accepted():
-            outcome = "replayed" if answer.replayed else "accepted"
-            return ItemResult(index, outcome, answer.notification.pk)
+def _item_result(index: int, verdict: Verdict) -> ItemResult:
+    match verdict:
+        case dict():
+            return ItemResult(index, "accepted", verdict["id"])
+        case Notification():
+            return ItemResult(index, "replayed", verdict.pk)
         case InvalidNotification():
-            return ItemResult(index, "rejected", errors=answer.errors)
+            return ItemResult(index, "rejected", errors=verdict.errors)
         case IdempotencyConflict():
             code, detail = "idempotency_key_reused", "the key was used with other content"
         case _:
@@ -177,99 +228,95 @@ def _item_result(index: int, answer: Accepted | NotificationError) -> ItemResult
     return ItemResult(index, "rejected", errors=(FieldError("/idempotency_key", code, detail),))
 
 
-def _store(
-    tenant: Tenant, drafts: Sequence[Draft], batch: Batch | None, now: datetime
-) -> list[Accepted | NotificationError]:
+def _answer(call: Call, verdict: Verdict) -> Accepted | NotificationError:
+    match verdict:
+        case dict():
+            return Accepted(call.notification(verdict))
+        case Notification():
+            return Accepted(verdict, replayed=True)
+        case _:
+            return verdict
+
+
+def _store(call: Call, drafts: Sequence[Draft]) -> Sequence[Verdict]:
     """Insert what is new, look up what the keys hold, judge each draft."""
-    by_dispatcher = len(drafts) > 1
-    rows = [_row(tenant, draft, batch, now, by_dispatcher) for draft in drafts]
-    alive = [row for row in rows if row.expires_at is None or row.expires_at > now]
-    if _insert(alive) == len(rows):
-        answers: list[Accepted | NotificationError] = [Accepted(row) for row in rows]
-    else:
-        answers = _judge_by_key(tenant, rows, {row.pk for row in alive})
-    _announce([a.notification for a in answers if isinstance(a, Accepted) and not a.replayed])
-    return answers
+    relayed = len(drafts) == 1
+    grace = timedelta(seconds=get_settings().hint_seconds if relayed else 0)
+    rows = [_row(draft, call.now, grace) for draft in drafts]
+    alive = [row for row in rows if row["expires_at"] is None or row["expires_at"] > call.now]
+    verdicts: Sequence[Verdict] = rows
+    if _insert(call, alive) < len(rows):
+        verdicts = _judge_by_key(call.tenant, rows, {row["id"] for row in alive})
+    _announce(call, [verdict for verdict in verdicts if isinstance(verdict, dict)])
+    return verdicts
 
 
-def _insert(rows: Sequence[Notification]) -> int:
-    """Store what has no key or a free one; how many rows are known to be stored.
-
-    One row is the case that must be fast, and the only one in which the database's count is
-    heard: Django keeps that of `bulk_create` to itself.
-    """
-    if len(rows) != 1:
-        Notification.objects.bulk_create(rows, ignore_conflicts=True)
-        return sum(row.idempotency_key is None for row in rows)
-    values = {name: getattr(rows[0], name) for name in COLUMNS}
-    return prepared.insert(database.alias(), Notification, [values], ignore_conflicts=True)
-
-
-def _judge_by_key(
-    tenant: Tenant, rows: Sequence[Notification], alive: Container[UUID]
-) -> list[Accepted | NotificationError]:
-    keys = [row.idempotency_key for row in rows if row.idempotency_key is not None]
-    holders = Notification.objects.filter(tenant=tenant, idempotency_key__in=keys)
-    by_key = {holder.idempotency_key: holder for holder in holders}
-    return [_judge(row, by_key.get(row.idempotency_key), row.pk in alive) for row in rows]
-
-
-def _row(
-    tenant: Tenant, draft: Draft, batch: Batch | None, now: datetime, by_dispatcher: bool
-) -> Notification:
+def _row(draft: Draft, now: datetime, grace: timedelta) -> Row:
     later = draft.send_at is not None and draft.send_at > now
     due_at = draft.send_at if draft.send_at is not None and later else now
-    relayed = not later and not by_dispatcher
-    grace = timedelta(seconds=get_settings().hint_seconds if relayed else 0)
-    return Notification(
-        tenant=tenant,
-        batch=batch,
-        channel=draft.channel,
-        priority=draft.priority,
-        to=draft.to,
-        content=dict(draft.content),
-        metadata=dict(draft.metadata),
-        idempotency_key=draft.idempotency_key,
-        fingerprint=fingerprint_of(draft),
-        created_at=now,
-        send_at=draft.send_at,
-        expires_at=draft.expires_at,
-        state=State.SCHEDULED if later else State.QUEUED,
-        due_at=due_at,
-        publish_at=due_at + grace,
+    return {
+        "id": new_id(),
+        "channel": draft.channel,
+        "priority": draft.priority,
+        "to": draft.to,
+        "content": dict(draft.content),
+        "metadata": dict(draft.metadata),
+        "idempotency_key": draft.idempotency_key,
+        "fingerprint": fingerprint_of(draft),
+        "send_at": draft.send_at,
+        "expires_at": draft.expires_at,
+        "state": State.SCHEDULED if later else State.QUEUED,
+        "due_at": due_at,
+        "publish_at": due_at if later else now + grace,
+    }
+
+
+def _insert(call: Call, rows: Sequence[Row]) -> int:
+    """Store what has no key or a free one; how many rows that were."""
+    return bulk.insert(
+        database.alias(), Notification, rows, alike=call.values, lock_timeout=call.lock_timeout
     )
 
 
-def _judge(
-    row: Notification, holder: Notification | None, alive: bool
-) -> Accepted | NotificationError:
-    if row.idempotency_key is None and alive:
-        return Accepted(row)
+def _judge_by_key(tenant: Tenant, rows: Sequence[Row], alive: Container[UUID]) -> list[Verdict]:
+    keys = [row["idempotency_key"] for row in rows if row["idempotency_key"] is not None]
+    holders = Notification.objects.filter(tenant=tenant, idempotency_key__in=keys)
+    by_key = {holder.idempotency_key: holder for holder in holders}
+    return [_judge(row, by_key.get(row["idempotency_key"]), row["id"] in alive) for row in rows]
+
+
+def _judge(row: Row, holder: Notification | None, alive: bool) -> Verdict:
+    if row["idempotency_key"] is None and alive:
+        return row
     if holder is None:
         return Busy("the key was freed at this moment") if alive else _expired()
-    if holder.pk == row.pk:
-        return Accepted(row)
-    if holder.fingerprint != row.fingerprint:
+    if holder.pk == row["id"]:
+        return row
+    if holder.fingerprint != row["fingerprint"]:
         return IdempotencyConflict("this key was used before, with other content")
-    return Accepted(holder, replayed=True)
+    return holder
 
 
 def _expired() -> InvalidNotification:
     return InvalidNotification([FieldError("/expires_at", "already_expired", "is in the past")])
 
 
-def _announce(rows: Sequence[Notification]) -> None:
+def _announce(call: Call, rows: Sequence[Row]) -> None:
     if rows:
-        database.on_commit(lambda: _after_commit(rows))
+        database.on_commit(lambda: _after_commit(call, rows))
 
 
-def _after_commit(rows: Sequence[Notification]) -> None:
-    notification_accepted.send_robust(sender=Notification, notifications=rows)
+def _after_commit(call: Call, rows: Sequence[Row]) -> None:
+    notification_accepted.send_robust(
+        sender=Notification,
+        notifications=SimpleLazyObject(lambda: [call.notification(row) for row in rows]),
+        counts=Counter((row["channel"], row["priority"]) for row in rows),
+    )
     lanes: dict[tuple[Channel, Priority], list[UUID]] = defaultdict(list)
-    due = [row for row in rows if row.state == State.QUEUED]
-    relayed = [row for row in due if row.publish_at > row.due_at]
+    due = [row for row in rows if row["state"] == State.QUEUED]
+    relayed = [row for row in due if row["publish_at"] > row["due_at"]]
     for row in relayed:
-        lanes[Channel(row.channel), Priority(row.priority)].append(row.pk)
+        lanes[row["channel"], row["priority"]].append(row["id"])
     for (channel, priority), ids in lanes.items():
         relay.offer(channel, priority, ids)
     if len(relayed) < len(due):

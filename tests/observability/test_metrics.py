@@ -64,7 +64,7 @@ def test_signals_are_counted_under_the_published_names(tenant: Tenant) -> None:
         outcome=AttemptOutcome.ACCEPTED,
         finished_at=now,
     )
-    send(signals.notification_accepted, notifications=[row, row])
+    send(signals.notification_accepted, notifications=[row, row], counts={("sms", 0): 2})
     send(signals.attempt_finished, notification=row, attempt=attempt, seconds=0.25)
     send(
         signals.notification_settled,

@@ -1,7 +1,9 @@
 """Accept: one row for one key, whatever the callers do."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +13,17 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications import notify, notify_many
-from notifications.enums import State, Status
-from notifications.exceptions import IdempotencyConflict, InvalidNotification, TenantUnavailable
+from notifications.enums import Priority, State, Status
+from notifications.exceptions import (
+    Busy,
+    IdempotencyConflict,
+    InvalidNotification,
+    TenantUnavailable,
+)
 from notifications.idempotency import digest
-from notifications.models import Batch, Notification
+from notifications.models import Batch, Notification, Tenant
 from notifications.pipeline.accept import BatchAnswer, accept_batch, accept_one
+from notifications.signals import notification_accepted
 from notifications.validation import parse_notification
 
 from .factories import sms, tenant
@@ -32,7 +40,9 @@ def batch(items: list[dict[str, Any]], key: str | None = None, name: str = "shop
 
 @pytest.mark.django_db
 def test_the_row_is_the_record_and_the_outbox() -> None:
-    row = Notification.objects.get(pk=sms().pk)
+    accepted = sms()
+    assert not accepted._state.adding
+    row = Notification.objects.get(pk=accepted.pk)
     assert (row.state, row.status, row.attempt_count) == (State.QUEUED, Status.QUEUED, 0)
     assert row.due_at == row.created_at < row.publish_at
     assert row.pk.version == 7
@@ -166,6 +176,85 @@ def test_a_large_batch_is_left_to_the_dispatcher(settings: Any) -> None:
     settings.NOTIFICATIONS = {"BATCH_SIZE": 2}
     answer = batch([SMS] * 3)
     assert all(n.publish_at == n.due_at for n in answer.batch.notification_set.all())
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_outside_of_a_transaction_accepting_is_one_statement() -> None:
+    shop = tenant("shop")
+    with CaptureQueriesContext(connection) as captured:
+        accept_one(shop, parse_notification({**SMS, "idempotency_key": "k"}))
+    [insert] = [q["sql"] for q in captured if "clock_timestamp" not in q["sql"]]
+    assert insert.startswith("INSERT")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_outside_of_a_transaction_a_key_is_as_good() -> None:
+    first = sms(idempotency_key="k")
+    assert sms(idempotency_key="k").pk == first.pk
+    with pytest.raises(IdempotencyConflict):
+        sms(idempotency_key="k", body="Something else")
+    with pytest.raises(InvalidNotification, match="expires_at"):
+        sms(expires_at=timezone.now() - timezone.timedelta(minutes=1))
+    assert Notification.objects.count() == 1
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_who_waits_too_long_for_a_key_is_told_to_try_again() -> None:
+    """One by one and in a batch; and the limit is gone when the waiting is over."""
+    item = {**SMS, "idempotency_key": "k"}
+    with being_stored(tenant("shop"), item):
+        with pytest.raises(Busy):
+            sms(tenant="shop", idempotency_key="k")
+        with pytest.raises(Busy):
+            batch([SMS, item])
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == ("0",)
+    assert [result.outcome for result in batch([SMS, item]).results] == ["accepted", "accepted"]
+
+
+@contextmanager
+def being_stored(shop: Tenant, item: dict[str, Any]) -> Iterator[None]:
+    """Another thread has stored `item`, and rolls it back at the end."""
+    stored, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                accept_one(shop, parse_notification(item))
+                stored.set()
+                over.wait(30)
+                transaction.set_rollback(True)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(hold)
+        stored.wait(10)
+        try:
+            yield
+        finally:
+            over.set()
+            held.result()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_listens_hears_of_the_rows_and_of_their_number() -> None:
+    heard: list[dict[str, Any]] = []
+
+    def listen(**told: Any) -> None:
+        heard.append({**told, "notifications": list(told["notifications"])})
+
+    notification_accepted.connect(listen)
+    try:
+        rows = notify_many([SMS, SMS, {**SMS, "priority": "urgent"}])
+    finally:
+        notification_accepted.disconnect(listen)
+    assert [n.pk for n in heard[0]["notifications"]] == [row.pk for row in rows]
+    assert heard[0]["counts"] == {("sms", Priority.NORMAL): 2, ("sms", Priority.URGENT): 1}
+    assert heard[0]["notifications"][0].content == {"body": "Hello"}
 
 
 @pytest.mark.postgres
