@@ -1,5 +1,7 @@
 """What each endpoint does; shapes and statuses are held against the OpenAPI document as well."""
 
+import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -8,6 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from notifications.api import views
+from notifications.api.parsers import BATCH
 from notifications.enums import AttemptOutcome, ReceiptState, State, WaitReason
 from notifications.models import Attempt, Batch, Notification, Receipt, Tenant
 from tests.api.conftest import API, EMAIL, stored
@@ -193,6 +196,19 @@ def test_a_batch_of_a_thousand_is_accepted(api: API) -> None:
     body = api.post("/notify/batch", {"notifications": items}).json()
     assert body["accepted"] == 1000
     assert api.get(f"/batches/{body['id']}").json()["counts"]["queued"] == 1000
+
+
+def test_a_batch_as_large_as_may_be_takes_a_small_multiple_of_it_in_memory(api: API) -> None:
+    items = [{**EMAIL, "subject": "🐝", "body": "x" * (BATCH.max_bytes // 1000 - 150)}] * 1000
+    body = json.dumps({"notifications": items}).encode()
+    assert 0.95 * BATCH.max_bytes < len(body) <= BATCH.max_bytes
+    tracemalloc.start()
+    try:
+        assert api.post("/notify/batch", body).json()["accepted"] == 1000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * BATCH.max_bytes
 
 
 def test_a_batch_with_a_key_is_answered_again(api: API) -> None:
