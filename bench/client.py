@@ -1,7 +1,8 @@
-"""Posts one notification after the other over kept connections, as a process of its own.
+"""Posts notifications over kept connections, as a process of its own.
 
-`python -m bench.client HOST PORT KEY COUNT CONNECTIONS`: writes how many have been answered, and
-at the end a JSON object with the seconds it took and the answers by status.
+`python -m bench.client HOST PORT KEY COUNT CONNECTIONS SIZE`: posts SIZE of them in each call, and
+one by one where that is 1. Writes how many have been answered, and at the end a JSON object with
+the seconds it took and the notifications by the status of their answer.
 """
 
 import http.client
@@ -11,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import uuid4
 
 from .api import mail
@@ -19,39 +21,46 @@ STEP = 50
 
 
 class Client:
-    def __init__(self, host: str, port: int, key: str) -> None:
-        self.address = (host, port)
+    def __init__(self, host: str, port: int, key: str, size: int) -> None:
+        self.address, self.size = (host, port), size
         self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self.statuses: Counter[int] = Counter()
         self._run = uuid4().hex
         self._lock = threading.Lock()
 
-    def post(self, numbers: range) -> None:
-        """One POST for each number, over one connection."""
+    def post(self, starts: range) -> None:
+        """One POST for each of `starts`, the number of its first notification."""
         connection = http.client.HTTPConnection(*self.address, timeout=30)
-        for number in numbers:
-            connection.request("POST", "/notify", self._body(number), self.headers)
+        for start in starts:
+            connection.request("POST", *self._call(start), self.headers)
             answer = connection.getresponse()
             answer.read()
             self._count(answer.status)
         connection.close()
 
-    def _body(self, number: int) -> str:
-        return json.dumps(mail(number, f"{self._run}-{number}"))
+    def _call(self, start: int) -> tuple[str, str]:
+        if self.size == 1:
+            return "/notify", json.dumps(self._item(start))
+        items = [self._item(number) for number in range(start, start + self.size)]
+        return "/notify/batch", json.dumps({"notifications": items})
+
+    def _item(self, number: int) -> dict[str, Any]:
+        return mail(number, f"{self._run}-{number}")
 
     def _count(self, status: int) -> None:
         with self._lock:
-            self.statuses[status] += 1
+            self.statuses[status] += self.size
             if self.statuses.total() % STEP == 0:
                 print(self.statuses.total(), flush=True)
 
 
-def main(host: str, port: str, key: str, count: str, connections: str) -> None:
-    client, lanes = Client(host, int(port), key), int(connections)
+def main(host: str, port: str, key: str, *numbers: str) -> None:
+    count, lanes, size = map(int, numbers)
+    client = Client(host, int(port), key, size)
+    shares = [range(lane * size, count, lanes * size) for lane in range(lanes)]
     began = time.monotonic()
     with ThreadPoolExecutor(lanes) as pool:
-        # Through list(), so that what went wrong in a thread is raised here.
-        list(pool.map(client.post, [range(lane, int(count), lanes) for lane in range(lanes)]))
+        list(pool.map(client.post, shares))  # so that what went wrong in a thread is raised here
     seconds = time.monotonic() - began
     print(json.dumps({"seconds": seconds, "statuses": client.statuses}))
 
