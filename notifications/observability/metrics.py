@@ -8,7 +8,9 @@ names a tenant or a recipient.
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter as Tally
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import DatabaseError
@@ -30,7 +32,8 @@ from ..enums import (
     WaitReason,
 )
 from ..gates import get_breaker
-from ..models import Attempt, Notification
+from ..messages import Outcome
+from ..models import Notification
 from . import stats
 
 logger = logging.getLogger(__name__)
@@ -177,16 +180,25 @@ def count_accepted(counts: Mapping[tuple[str, int], int], **_: Any) -> None:
         ACCEPTED.labels(_name(channel), Priority(priority).label).inc(count)
 
 
-def count_attempt(
-    notification: Notification, attempt: Attempt, seconds: float = 0.0, **_: Any
+def count_attempts(
+    provider: str, notifications: Sequence[Notification], outcomes: Sequence[Outcome], **_: Any
 ) -> None:
-    channel = _name(notification.channel)
-    ATTEMPTS.labels(channel, attempt.provider, _name(attempt.outcome)).inc()
-    PROVIDER_SECONDS.labels(attempt.provider).observe(seconds)
-    if attempt.outcome == AttemptOutcome.ACCEPTED:
-        waited = attempt.finished_at - (notification.send_at or notification.created_at)
-        label = Priority(notification.priority).label
-        TIME_TO_SEND.labels(channel, label).observe(max(0.0, waited.total_seconds()))
+    ended = list(zip(notifications, outcomes, strict=True))
+    for (channel, kind), count in Tally((n.channel, o.kind) for n, o in ended).items():
+        ATTEMPTS.labels(_name(channel), provider, _name(kind)).inc(count)
+    took = PROVIDER_SECONDS.labels(provider)
+    for outcome in outcomes:
+        took.observe(outcome.seconds)
+    _observe_sent([n for n, o in ended if o.kind is AttemptOutcome.ACCEPTED])
+
+
+def _observe_sent(notifications: Sequence[Notification]) -> None:
+    # By this host's clock: the database's, which is on the rows, would cost a statement.
+    now = datetime.now(UTC)
+    for row in notifications:
+        waited = now - (row.send_at or row.created_at)
+        labelled = TIME_TO_SEND.labels(_name(row.channel), Priority(row.priority).label)
+        labelled.observe(max(0.0, waited.total_seconds()))
 
 
 def count_settled(channel: str, status: Status, **_: Any) -> None:

@@ -8,7 +8,7 @@ if find_spec("prometheus_client"):
     from . import metrics
 
     signals.notification_accepted.connect(metrics.count_accepted)
-    signals.attempt_finished.connect(metrics.count_attempt)
+    signals.attempts_finished.connect(metrics.count_attempts)
     signals.notification_settled.connect(metrics.count_settled)
     signals.receipt_received.connect(metrics.count_receipt)
     signals.rows_snoozed.connect(metrics.count_snoozed)

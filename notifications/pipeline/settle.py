@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from ..models import Attempt, Notification
 from ..providers.registry import get_provider
 from ..retry import Decision, History, decide
 from ..settlements import PROVEN, Settlement, Way
-from ..signals import attempt_finished, notification_settled, writes_fenced
+from ..signals import attempts_finished, notification_settled, writes_fenced
 from . import database, route
 from .receive import Arrival, store, tell_received
 
@@ -123,15 +122,14 @@ def _record_attempts(provider: str, ended: Sequence[Ended]) -> None:
     made = [e for e in ended if e.outcome.kind is not AttemptOutcome.ABANDONED]
     if not made:
         return
-    rows = [_attempt(provider, e) for e in made]
     prepared.insert(
         database.alias(),
         Attempt,
-        rows,
+        [_attempt(provider, e) for e in made],
         unique_fields=("notification", "number"),
         update_fields=("outcome", "code", "detail", "duration_ms", "finished_at"),
     )
-    database.on_commit(lambda: _tell_finished(made, rows))
+    database.on_commit(lambda: _tell_finished(provider, made))
 
 
 def _attempt(provider: str, ended: Ended) -> dict[str, Any]:
@@ -147,14 +145,13 @@ def _attempt(provider: str, ended: Ended) -> dict[str, Any]:
     }
 
 
-def _tell_finished(ended: Sequence[Ended], rows: Sequence[dict[str, Any]]) -> None:
-    # The rows have the database's time; listeners get this host's, which costs no statement.
-    now = datetime.now(UTC)
-    for e, row in zip(ended, rows, strict=True):
-        attempt = Attempt(**row, finished_at=now)
-        attempt_finished.send_robust(
-            sender=Attempt, notification=e.row, attempt=attempt, seconds=e.outcome.seconds
-        )
+def _tell_finished(provider: str, ended: Sequence[Ended]) -> None:
+    attempts_finished.send_robust(
+        sender=Attempt,
+        provider=provider,
+        notifications=[e.row for e in ended],
+        outcomes=[e.outcome for e in ended],
+    )
 
 
 def _record_receipts(provider: str, ended: Sequence[Ended]) -> None:
