@@ -27,6 +27,8 @@ class Policy:
         """The scope that holds up this way, as `tenant:shop`; None when it is open."""
         if tenant in self.disabled:
             return f"{Scope.TENANT}:{tenant}"
+        if not self.pauses:
+            return None
         subjects = ((Scope.CHANNEL, channel), (Scope.PROVIDER, provider), (Scope.TENANT, tenant))
         return next((f"{s}:{n}" for s, n in subjects if (s, n) in self.pauses), None)
 
