@@ -1,12 +1,14 @@
 """Statements that the ORM writes once and that run many times.
 
 Building an UPDATE costs the ORM more than running it costs the database: measured, compiling was
-half of the CPU of a delivery. Here a statement is built from slots instead of values; its SQL is
-kept, and each run only binds the values. The ORM stays the one author of the SQL.
+half of the CPU of a delivery. Here a statement is built from slots and columns instead of values;
+its SQL is kept, and each run only binds the values. The ORM stays the one author of the SQL.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from django.db import connections, models, transaction
@@ -14,46 +16,68 @@ from django.db.models.constants import OnConflict
 from django.db.models.expressions import DatabaseDefault
 from django.db.models.sql import InsertQuery, UpdateQuery
 
-Values = Mapping[str, Any]
+from .columns import Cell, Column, Place, Unnest, Values
+from .native import FULL, Native, native_of
 
+Rows = models.QuerySet[Any, Any]
+Build = Callable[[int], tuple[Rows, Values]]
+NOTHING: Mapping[int, Any] = MappingProxyType({})
 
-class Slot(models.Expression):
-    """A place in a statement that each run fills with the value of this name."""
-
-    def __init__(self, name: str, output_field: "models.Field[Any, Any]") -> None:
-        super().__init__(output_field=output_field)
-        self.name = name
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
-        return "%s", [self]
+Source = Callable[[str, "models.Field[Any, Any]"], models.Expression]
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL whose parameters are constants and slots."""
+    """SQL whose parameters are constants and places; `native` is PostgreSQL's own form of it."""
 
     sql: str
     params: tuple[Any, ...]
+    native: Native | None
+    converters: Mapping[int, Any]
 
-    def run(self, using: str, values: Values) -> int:
-        """Execute with `values` in the slots; how many rows it touched."""
-        connection = connections[using]
-        bound = [
-            p.output_field.get_db_prep_save(values[p.name], connection)
-            if isinstance(p, Slot)
-            else p
-            for p in self.params
-        ]
-        with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
-            cursor.execute(self.sql, bound)
+    def run(self, using: str, values: Values, count: int) -> int:
+        """Execute it for `count` rows with `values` in its places; how many rows it touched."""
+        with self._executed(using, values, count) as cursor:
             return int(cursor.rowcount)
 
+    def read(self, using: str, values: Values, count: int) -> list[list[Any]]:
+        """Execute it for at most `count` rows with `values` in its places; what it selects."""
+        with self._executed(using, values, count) as cursor:
+            rows = [list(row) for row in cursor.fetchall()]
+        for index, (converters, column) in self.converters.items():
+            for convert in converters:
+                for row in rows:
+                    row[index] = convert(row[index], column, connections[using])
+        return rows
 
-def update(
-    using: str, key: Hashable, build: Callable[[], tuple[models.QuerySet[Any], Values]]
-) -> Statement:
-    """The UPDATE that `build` describes: rows and new values, made of slots. Kept under `key`."""
-    return _kept((using, key), lambda: _compile_update(using, *build()))
+    @contextmanager
+    def _executed(self, using: str, values: Values, count: int) -> Iterator[Any]:
+        connection = connections[using]
+        with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
+            if self.native and count >= FULL:
+                self.native.execute(connection, cursor, values)
+            else:
+                cursor.execute(self.sql, [_bound(p, values, connection) for p in self.params])
+            yield cursor
+
+
+def update(using: str, key: Hashable, values: Values, count: int, build: Build) -> int:
+    """Run the UPDATE that `build` describes for `count` rows: which rows, and their new values.
+
+    It is kept under `key`. Returns how many rows it touched.
+    """
+    size = _size(using, count)
+    statement = _kept((using, key), size, lambda: _compile_update(using, *build(count)))
+    return statement.run(using, values, count)
+
+
+def select(
+    using: str, key: Hashable, values: Values, count: int, build: Callable[[int], Rows]
+) -> list[list[Any]]:
+    """What the query that `build` describes finds among `count` rows; kept under `key`."""
+    size = _size(using, count)
+    statement = _kept((using, key), size, lambda: _compile_select(using, build(count)))
+    return statement.read(using, values, count)
 
 
 def insert(
@@ -70,44 +94,71 @@ def insert(
     With `ignore_conflicts`, what is there already stays; with `unique_fields`, it takes over the
     `update_fields` of the new row. Returns how many rows were written.
     """
-    names = tuple(rows[0])
+    names, count = tuple(rows[0]), len(rows)
     conflict = None
     if ignore_conflicts:
         conflict = OnConflict.IGNORE
     elif unique_fields:
         conflict = OnConflict.UPDATE
+    unnest = count > 1 and _takes_arrays(using)
+    sources: list[Source] = [_unnested] if unnest else [_cell(i) for i in range(count)]
     statement = _kept(
-        (using, model, names, len(rows), conflict),
+        (using, model, names, conflict),
+        None if unnest else count,
         lambda: _compile_insert(
-            using, model, names, len(rows), conflict, unique_fields, update_fields
+            using, model, names, sources, conflict, unique_fields, update_fields
         ),
     )
-    values = {f"{name}{i}": row[name] for i, row in enumerate(rows) for name in names}
-    return statement.run(using, values)
+    return statement.run(using, {name: [row[name] for row in rows] for name in names}, count)
 
+
+KEPT_SIZES = 100
+"""Up to so many rows a statement is kept where their number is part of its SQL."""
 
 _statements: dict[Hashable, Statement] = {}
 
 
-def _kept(key: Hashable, compile: Callable[[], Statement]) -> Statement:
-    statement = _statements.get(key)
+def _kept(key: Hashable, size: int | None, compile: Callable[[], Statement]) -> Statement:
+    statement = _statements.get((key, size))
     if statement is None:
-        statement = _statements[key] = compile()
+        statement = compile()
+        if size is None or size <= KEPT_SIZES:
+            _statements[key, size] = statement
     return statement
 
 
-def _compile_update(using: str, rows: models.QuerySet[Any], values: Values) -> Statement:
+def _size(using: str, count: int) -> int | None:
+    """What of the number of rows is part of the SQL."""
+    return None if _takes_arrays(using) else count
+
+
+def _takes_arrays(using: str) -> bool:
+    return connections[using].vendor == "postgresql"
+
+
+def _bound(param: Any, values: Values, connection: Any) -> Any:
+    return param.bind(values, connection) if isinstance(param, Place) else param
+
+
+def _compile_select(using: str, rows: Rows) -> Statement:
+    compiler = rows.query.get_compiler(using)
+    sql, params = compiler.as_sql()
+    selected = [column for column, *_ in compiler.select[: compiler.col_count]]
+    return _statement(using, sql, params, compiler.get_converters(selected))
+
+
+def _compile_update(using: str, rows: Rows, values: Values) -> Statement:
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(values)
     sql, params = query.get_compiler(using).as_sql()
-    return Statement(sql, tuple(params))
+    return _statement(using, sql, params)
 
 
 def _compile_insert(
     using: str,
     model: type[models.Model],
     names: Sequence[str],
-    count: int,
+    sources: Sequence[Source],
     conflict: OnConflict | None,
     unique_fields: Sequence[str],
     update_fields: Sequence[str],
@@ -120,24 +171,39 @@ def _compile_insert(
         unique_fields=[meta.get_field(name) for name in unique_fields],
         update_fields=[meta.get_field(name) for name in update_fields],
     )
-    query.insert_values(fields, [_slotted(model, fields, names, i) for i in range(count)])
+    query.insert_values(fields, [_row_of(model, fields, names, source) for source in sources])
     [(sql, params)] = query.get_compiler(using).as_sql()
-    return Statement(sql, tuple(params))
+    return _statement(using, sql, params)
 
 
-def _slotted(
+def _statement(
+    using: str, sql: str, params: Sequence[Any], converters: Mapping[int, Any] = NOTHING
+) -> Statement:
+    native = native_of(connections[using], sql, params)
+    return Statement(sql, tuple(params), native, converters)
+
+
+def _row_of(
     model: type[models.Model],
     fields: "Sequence[models.Field[Any, Any]]",
     names: Sequence[str],
-    index: int,
+    source: Source,
 ) -> models.Model:
     row = model()
     for field in fields:
         if field.attname in names:
             target = field.target_field if isinstance(field, models.ForeignKey) else field
-            value: Any = Slot(f"{field.attname}{index}", target)
+            value: Any = source(field.attname, target)
         else:
             default: Any = field.db_default
             value = DatabaseDefault(default, output_field=field)
         row.__dict__[field.attname] = value
     return row
+
+
+def _cell(index: int) -> Source:
+    return lambda name, field: Cell(name, field, index)
+
+
+def _unnested(name: str, field: "models.Field[Any, Any]") -> models.Expression:
+    return Unnest(Column(name, field, 0))

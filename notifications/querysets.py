@@ -16,13 +16,35 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from . import prepared
+from .columns import Among, Column, InState, Slot
 from .enums import ReceiptState, State, Status
 from .lifecycle import IN_FLIGHT, MOVES, WAITING, Move, states_of
-from .prepared import Slot
 from .settlements import PROVEN, Settlement, settle
 
 if TYPE_CHECKING:
     from .models import APIKey, Notification, Tenant, Worker  # noqa: F401 - types only
+
+
+CLAIMED = (
+    "id",
+    "tenant_id",
+    "channel",
+    "priority",
+    "to",
+    "content",
+    "metadata",
+    "created_at",
+    "send_at",
+    "wait_reason",
+    "wait_scope",
+    "attempt_count",
+    "uncounted_attempts",
+    "was_ambiguous",
+    "provider",
+)
+"""What an attempt needs of its notification, in the order of the model's fields."""
+
+TENANT = ("id", "name")
 
 
 class Literal(models.Value):
@@ -86,7 +108,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def due(self) -> "NotificationQuerySet":
         """What may be claimed now."""
-        return self.waiting().unexpired().filter(due_at__lte=Now(), cancel_requested=False)
+        return self.waiting()._claimable()
+
+    def _claimable(self) -> "NotificationQuerySet":
+        return self.unexpired().filter(due_at__lte=Now(), cancel_requested=False)
 
     def unexpired(self) -> "NotificationQuerySet":
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
@@ -115,17 +140,21 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     # Moves of workers
 
-    def claim(
-        self, ids: Collection[UUID], token: UUID, lease_seconds: float
-    ) -> "list[Notification]":
-        """Lease what is due of `ids`; call inside a transaction. What others hold is skipped."""
-        claimed = list(self.filter(pk__in=ids).due().lock().select_related("tenant"))
-        self._move(Move.CLAIM, [n.pk for n in claimed]).update(
-            state=State.LEASED,
-            lease_token=token,
-            lease_until=Now() + timedelta(seconds=lease_seconds),
-            publish_at=Now() + timedelta(seconds=lease_seconds),
-        )
+    def claim(self, ids: Sequence[UUID], token: UUID, lease_seconds: float) -> "list[Notification]":
+        """Lease what is due of `ids`; call inside a transaction. What others hold is skipped.
+
+        The rows have what an attempt needs; their other fields are read when they are asked for.
+        """
+        using = router.db_for_write(self.model)
+        found = prepared.select(using, "due", {"id": ids}, len(ids), self._build_due)
+        claimed = self._instances(using, found)
+        values = {
+            "id": [row.pk for row in claimed],
+            "token": token,
+            "lease": timedelta(seconds=lease_seconds),
+        }
+        if claimed:
+            prepared.update(using, Move.CLAIM, values, len(claimed), self._build_claim)
         return claimed
 
     def lock(self) -> "NotificationQuerySet":
@@ -152,7 +181,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         )
 
     def mark_dispatching(
-        self, ids: Collection[UUID], token: UUID, provider: str, margin: float
+        self, ids: Sequence[UUID], token: UUID, provider: str, margin: float
     ) -> set[UUID]:
         """Commit the intent to send; from here on the provider may have it.
 
@@ -160,24 +189,52 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         whose cancellation was asked for. Returns the ids that may be sent.
         """
         using = router.db_for_write(self.model)
-        statement = prepared.update(using, ("mark", len(ids)), lambda: self._build_mark(len(ids)))
-        values: dict[str, Any] = {f"id{index}": id for index, id in enumerate(ids)}
-        values |= {"token": token, "provider": provider, "margin": timedelta(seconds=margin)}
-        if statement.run(using, values) == len(ids):
+        margin_span = timedelta(seconds=margin)
+        values = {"id": ids, "token": token, "provider": provider, "margin": margin_span}
+        if prepared.update(using, "mark", values, len(ids), self._build_mark) == len(ids):
             return set(ids)
-        held = self.filter(pk__in=ids, lease_token=token, state=State.DISPATCHING)
+        held = self.filter(InState([State.DISPATCHING]), pk__in=ids, lease_token=token)
         return set(held.values_list("pk", flat=True))
 
     def settle(self, token: UUID, items: Sequence[Settlement]) -> int:
         """Write what attempts came to, one statement for each way to go; how many moved."""
         return settle(self._whole(), router.db_for_write(self.model), token, items)
 
+    def _build_due(self, count: int) -> "models.QuerySet[Notification, Any]":
+        ids = Column("id", models.UUIDField(), count)
+        due = self._whole().filter(Among(ids), InState(WAITING))._claimable()
+        return due.lock().values_list(*CLAIMED, "tenant__name")
+
+    def _instances(self, using: str, found: Sequence[Sequence[Any]]) -> "list[Notification]":
+        tenant: Any = self.model._meta.get_field("tenant")
+        tenants: dict[int, Tenant] = {}
+        rows = []
+        for *values, name in found:
+            row = self.model.from_db(using, CLAIMED, values)
+            if row.tenant_id not in tenants:
+                identity = (row.tenant_id, name)
+                tenants[row.tenant_id] = tenant.related_model.from_db(using, TENANT, identity)
+            tenant.set_cached_value(row, tenants[row.tenant_id])
+            rows.append(row)
+        return rows
+
+    def _build_claim(self, count: int) -> "tuple[NotificationQuerySet, dict[str, Any]]":
+        start, _ = MOVES[Move.CLAIM]
+        ids = Column("id", models.UUIDField(), count)
+        until = Now() + Slot("lease", models.DurationField())
+        return self._whole().filter(Among(ids), InState(start)), {
+            "state": State.LEASED,
+            "lease_token": Slot("token", models.UUIDField()),
+            "lease_until": until,
+            "publish_at": until,
+        }
+
     def _build_mark(self, count: int) -> "tuple[NotificationQuerySet, dict[str, Any]]":
         start, _ = MOVES[Move.MARK]
         marked = self._whole().filter(
+            Among(Column("id", models.UUIDField(), count)),
+            InState(start),
             Q(expires_at=None) | Q(expires_at__gt=Clock()),
-            pk__in=[Slot(f"id{index}", models.UUIDField()) for index in range(count)],
-            state__in=sorted(start),
             lease_token=Slot("token", models.UUIDField()),
             lease_until__gt=Clock() + Slot("margin", models.DurationField()),
             cancel_requested=False,
@@ -285,16 +342,25 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     # The dispatcher's mark
 
-    def hint(self, ids: Collection[UUID], seconds: float) -> int:
+    def hint(self, ids: Sequence[UUID], seconds: float) -> int:
         """Note that a message is on its way, so that none is owed for `seconds`."""
-        later = Now() + timedelta(seconds=seconds)
-        return self.waiting().filter(pk__in=ids).update(publish_at=later)
+        if not ids:
+            return 0
+        values = {"id": ids, "later": timedelta(seconds=seconds)}
+        using = router.db_for_write(self.model)
+        return prepared.update(using, "hint", values, len(ids), self._build_hint)
+
+    def _build_hint(self, count: int) -> "tuple[NotificationQuerySet, dict[str, Any]]":
+        ids = Column("id", models.UUIDField(), count)
+        return self._whole().filter(Among(ids), InState(WAITING)), {
+            "publish_at": Now() + Slot("later", models.DurationField())
+        }
 
     def _move(
         self, move: Move, ids: Collection[UUID], token: UUID | None = None
     ) -> "NotificationQuerySet":
         start, _ = MOVES[move]
-        rows = self.filter(pk__in=ids, state__in=sorted(start))
+        rows = self.filter(InState(start), pk__in=ids)
         return rows if token is None else rows.filter(lease_token=token)
 
 

@@ -1,9 +1,10 @@
 """What an attempt does to its row: one guarded UPDATE for all rows that go the same way."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,9 +13,9 @@ from django.db.models import Case, F, Value, When
 from django.db.models.functions import Now
 
 from . import prepared
+from .columns import Among, Column, InState, OfRow, Slot
 from .enums import ReceiptState, State, WaitReason
 from .lifecycle import MOVES, Move
-from .prepared import Slot
 from .retry import FAST_RETRY_SECONDS
 
 RETRY_GRACE_SECONDS = 5.0
@@ -22,6 +23,9 @@ RETRY_GRACE_SECONDS = 5.0
 
 PROVEN = tuple(r for r in ReceiptState if r >= ReceiptState.DELIVERED)
 """Receipts that prove the provider took the message, whatever became of it then."""
+
+Each = Callable[[str, "models.Field[Any, Any]"], OfRow]
+"""What in a statement stands for the value of this name, another one for each row."""
 
 
 class Way(NamedTuple):
@@ -56,6 +60,15 @@ class Settlement:
     code: str = ""
     detail: str = ""
 
+    @property
+    def delay_span(self) -> timedelta:
+        return timedelta(seconds=self.delay)
+
+    @property
+    def publish_span(self) -> timedelta:
+        grace = RETRY_GRACE_SECONDS if self.delay <= FAST_RETRY_SECONDS else 0.0
+        return timedelta(seconds=self.delay + grace)
+
 
 def settle(
     rows: models.QuerySet[Any], using: str, token: UUID, settlements: Sequence[Settlement]
@@ -73,37 +86,37 @@ def settle(
 def _settle(
     rows: models.QuerySet[Any], using: str, token: UUID, way: Way, items: Sequence[Settlement]
 ) -> int:
-    statement = prepared.update(
-        using, ("settle", way, len(items)), lambda: _build(rows, way, len(items))
-    )
-    values: dict[str, Any] = {"token": token}
-    for index, item in enumerate(items):
-        grace = RETRY_GRACE_SECONDS if item.delay <= FAST_RETRY_SECONDS else 0.0
-        values |= {
-            f"id{index}": item.id,
-            f"code{index}": item.code,
-            f"detail{index}": item.detail,
-            f"provider_message_id{index}": item.provider_message_id,
-            f"next_scope{index}": item.next_scope,
-            f"delay{index}": timedelta(seconds=item.delay),
-            f"publish_delay{index}": timedelta(seconds=item.delay + grace),
-        }
-    return statement.run(using, values)
+    values = _Values(token, items)
+    return prepared.update(using, ("settle", way), values, len(items), partial(_build, rows, way))
+
+
+class _Values(dict[str, Any]):
+    """The token, and of all items whatever a statement asks for."""
+
+    def __init__(self, token: UUID, items: Sequence[Settlement]) -> None:
+        super().__init__(token=token)
+        self._items = items
+
+    def __missing__(self, name: str) -> list[Any]:
+        column = self[name] = [getattr(item, name) for item in self._items]
+        return column
 
 
 def _build(
     rows: models.QuerySet[Any], way: Way, count: int
 ) -> tuple[models.QuerySet[Any], dict[str, Any]]:
-    ids = [Slot(f"id{index}", models.UUIDField()) for index in range(count)]
+    ids = Column("id", models.UUIDField(), count)
     start, _ = MOVES[way.move]
-    held = rows.filter(
-        pk__in=ids, state__in=sorted(start), lease_token=Slot("token", models.UUIDField())
-    )
+    held = rows.filter(Among(ids), InState(start), lease_token=Slot("token", models.UUIDField()))
+
+    def each(name: str, field: "models.Field[Any, Any]") -> OfRow:
+        return OfRow(ids, Column(name, field, count))
+
     values = {
-        "error_code": _each(ids, "code", models.CharField()),
-        "error_detail": _each(ids, "detail", models.CharField()),
+        "error_code": each("code", models.CharField()),
+        "error_detail": each("detail", models.CharField()),
         "cancel_requested": False,
-    } | _VALUES[way.move](way, ids)
+    } | _VALUES[way.move](way, each)
     if way.free:
         values["uncounted_attempts"] = F("uncounted_attempts") + 1
     if way.ambiguous:
@@ -111,12 +124,12 @@ def _build(
     return held, values
 
 
-def _accepted(way: Way, ids: Sequence[Slot]) -> dict[str, Any]:
+def _accepted(way: Way, each: Each) -> dict[str, Any]:
     values: dict[str, Any] = {
         "state": State.SENT,
         "sent_at": Now(),
         "settled_at": Now() if way.final or way.receipt in PROVEN else _when_proven(),
-        "provider_message_id": _each(ids, "provider_message_id", models.CharField()),
+        "provider_message_id": each("provider_message_id", models.CharField()),
         "error_code": "",
         "error_detail": "",
     }
@@ -128,11 +141,11 @@ def _accepted(way: Way, ids: Sequence[Slot]) -> dict[str, Any]:
     return values
 
 
-def _to_be_retried(way: Way, ids: Sequence[Slot]) -> dict[str, Any]:
+def _to_be_retried(way: Way, each: Each) -> dict[str, Any]:
     risk = {"duplicate_risk": True} if way.risky else {}
     cancelled = When(cancel_requested=True, then=Value(State.CANCELLED.value))
     if way.fails_over:
-        scope = _each(ids, "next_scope", models.CharField())
+        scope = each("next_scope", models.CharField())
         wait = {"wait_reason": WaitReason.QUEUE, "wait_scope": scope}
     else:
         wait = {"wait_reason": WaitReason.BACKOFF}
@@ -142,17 +155,17 @@ def _to_be_retried(way: Way, ids: Sequence[Slot]) -> dict[str, Any]:
         | {
             "state": _unless_proven(State.RETRY_WAIT, cancelled),
             "settled_at": _when_proven(When(cancel_requested=True, then=Now())),
-            "due_at": Now() + _each(ids, "delay", models.DurationField()),
-            "publish_at": Now() + _each(ids, "publish_delay", models.DurationField()),
+            "due_at": Now() + each("delay_span", models.DurationField()),
+            "publish_at": Now() + each("publish_span", models.DurationField()),
         }
     )
 
 
-def _failed(way: Way, ids: Sequence[Slot]) -> dict[str, Any]:
+def _failed(way: Way, each: Each) -> dict[str, Any]:
     return {"state": _unless_proven(State.FAILED), "settled_at": Now()}
 
 
-def _parked(way: Way, ids: Sequence[Slot]) -> dict[str, Any]:
+def _parked(way: Way, each: Each) -> dict[str, Any]:
     return {
         "state": _unless_proven(State.UNKNOWN),
         "settled_at": _when_proven(),
@@ -160,7 +173,7 @@ def _parked(way: Way, ids: Sequence[Slot]) -> dict[str, Any]:
     }
 
 
-def _abandoned(way: Way, ids: Sequence[Slot]) -> dict[str, Any]:
+def _abandoned(way: Way, each: Each) -> dict[str, Any]:
     cancelled = When(cancel_requested=True, then=Value(State.CANCELLED.value))
     tried_before = When(attempt_count__gt=1, then=Value(State.RETRY_WAIT.value))
     return {
@@ -190,10 +203,3 @@ def _unless_proven(state: State, *whens: When) -> Case:
 def _when_proven(*whens: When) -> Case:
     """The time of settling, for rows that a receipt (or one of `whens`) has already decided."""
     return Case(When(receipt_state__in=PROVEN, then=Now()), *whens, default=None)
-
-
-def _each(ids: Sequence[Slot], name: str, field: "models.Field[Any, Any]") -> Any:
-    """The value of this name for the row at hand."""
-    if len(ids) == 1:
-        return Slot(f"{name}0", field)
-    return Case(*(When(pk=id, then=Slot(f"{name}{i}", field)) for i, id in enumerate(ids)))

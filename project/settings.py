@@ -136,6 +136,8 @@ SQLITE: dict[str, Any] = {
 POSTGRES_OPTIONS: dict[str, Any] = {
     # A database that is away must be noticed within the 3 s in which a client gets its 503.
     "connect_timeout": 2,
+    # From so many runs on, PostgreSQL keeps the plans of what a delivery executes for each window.
+    "prepare_threshold": 50 if env.bool("DATABASE_PREPARE", True) else None,
 }
 
 
