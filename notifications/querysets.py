@@ -342,11 +342,11 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     # The dispatcher's mark
 
-    def hint(self, ids: Sequence[UUID], seconds: float) -> int:
+    def hint(self, ids: Collection[UUID], seconds: float) -> int:
         """Note that a message is on its way, so that none is owed for `seconds`."""
         if not ids:
             return 0
-        values = {"id": ids, "later": timedelta(seconds=seconds)}
+        values = {"id": list(ids), "later": timedelta(seconds=seconds)}
         using = router.db_for_write(self.model)
         return prepared.update(using, "hint", values, len(ids), self._build_hint)
 
