@@ -12,10 +12,14 @@ notification_accepted = Signal()
 Who only counts is faster with `counts`: the models are made when `notifications` is looked at.
 """
 
+attempt_finished = Signal()
+"""`notification`, `attempt`, `seconds`: a delivery attempt ended; so long the provider took."""
+
 attempts_finished = Signal()
 """`provider`, `notifications`, `outcomes`: its attempts that ended in one commit, an outcome each.
 
-The number of an attempt is the notification's `attempt_count`.
+For those whom each of a thousand a second would cost too much. The number of an attempt is the
+notification's `attempt_count`.
 """
 
 notification_settled = Signal()

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from ..models import Attempt, Notification
 from ..providers.registry import get_provider
 from ..retry import Decision, History, decide
 from ..settlements import PROVEN, Settlement, Way
-from ..signals import attempts_finished, notification_settled, writes_fenced
+from ..signals import attempt_finished, attempts_finished, notification_settled, writes_fenced
 from . import database, route
 from .receive import Arrival, store, tell_received
 
@@ -152,6 +153,18 @@ def _tell_finished(provider: str, ended: Sequence[Ended]) -> None:
         notifications=[e.row for e in ended],
         outcomes=[e.outcome for e in ended],
     )
+    if attempt_finished.has_listeners(Attempt):
+        _tell_each_finished(provider, ended)
+
+
+def _tell_each_finished(provider: str, ended: Sequence[Ended]) -> None:
+    # The rows have the database's time; listeners get this host's, which costs no statement.
+    now = datetime.now(UTC)
+    for e in ended:
+        attempt = Attempt(**_attempt(provider, e), finished_at=now)
+        attempt_finished.send_robust(
+            sender=Attempt, notification=e.row, attempt=attempt, seconds=e.outcome.seconds
+        )
 
 
 def _record_receipts(provider: str, ended: Sequence[Ended]) -> None:

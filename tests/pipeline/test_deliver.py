@@ -9,6 +9,7 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from notifications import signals
 from notifications.enums import Channel, State, Status, WaitReason
 from notifications.messages import Outcome
 from notifications.models import Attempt, Notification, Pause, RateLimit
@@ -292,3 +293,19 @@ def test_afterwards_the_account_goes_slower() -> None:
     report = attempt(*[sms() for _ in range(50)])
     assert 0 < report.settled < 25
     assert report.put_off == 50 - report.settled
+
+
+def test_each_attempt_is_told_to_who_listens() -> None:
+    heard: list[tuple[Any, ...]] = []
+
+    def listen(notification: Any, attempt: Any, seconds: float, **_: Any) -> None:
+        heard.append((notification.pk, attempt.number, attempt.outcome, seconds >= 0))
+
+    signals.attempt_finished.connect(listen)
+    try:
+        row = sms("transient,deliver")
+        attempt(row)
+        attempt(row)
+    finally:
+        signals.attempt_finished.disconnect(listen)
+    assert heard == [(row.pk, 1, "transient", True), (row.pk, 2, "accepted", True)]
