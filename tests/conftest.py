@@ -6,7 +6,6 @@ TEST_REDIS_URL and the like override, and a handle that faults can be put on (`r
 """
 
 import os
-import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,7 +17,7 @@ from kombu import Connection
 
 from notifications.gates import forget_gates
 from notifications.worker.configure import queues
-from tests.processes import ROOT, Processes
+from tests.processes import Processes, environment
 from tests.servers import running
 from tests.servers.postgres import Postgres, new_database
 from tests.servers.rabbitmq import RabbitMQ, is_installed
@@ -126,7 +125,7 @@ def migrated_template(postgres_url: str, tmp_path_factory: pytest.TempPathFactor
     """The name of a database with all tables, for others to be copied from."""
     with new_database(postgres_url) as url:
         processes = Processes(tmp_path_factory.mktemp("template"))
-        processes.manage(_environment(url, tmp_path_factory.mktemp("metrics")), "migrate")
+        processes.manage(environment(url, tmp_path_factory.mktemp("metrics")), "migrate")
         yield urlsplit(url).path.removeprefix("/")
 
 
@@ -142,7 +141,7 @@ def production_env(
     fresh_postgres_database: str, empty_redis: str, tmp_path: Path
 ) -> dict[str, str]:
     """The environment of the production shape, for subprocesses: PostgreSQL, Redis, no HTTPS."""
-    env = _environment(fresh_postgres_database, tmp_path / "metrics")
+    env = environment(fresh_postgres_database, tmp_path / "metrics")
     return env | {"CELERY_BROKER_URL": empty_redis, "REDIS_URL": empty_redis}
 
 
@@ -166,22 +165,9 @@ def empty_rabbitmq(rabbitmq_url: str) -> str:
 @pytest.fixture
 def embedded_env(tmp_path: Path) -> dict[str, str]:
     """The environment of the embedded mode, on a migrated SQLite database of its own."""
-    env = _environment(f"sqlite:///{tmp_path}/db.sqlite3", tmp_path / "metrics")
+    env = environment(f"sqlite:///{tmp_path}/db.sqlite3", tmp_path / "metrics")
     Processes(tmp_path).manage(env, "migrate")
     return env
-
-
-def _environment(database_url: str, metrics: Path) -> dict[str, str]:
-    return {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HOME": os.environ.get("HOME", str(ROOT)),
-        "PYTHONUNBUFFERED": "1",
-        "DJANGO_SETTINGS_MODULE": "project.settings",
-        "DATABASE_URL": database_url,
-        "SECRET_KEY": "for-tests-only",
-        "HTTPS": "false",
-        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-    }
 
 
 @pytest.fixture

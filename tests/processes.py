@@ -122,6 +122,11 @@ class Processes:
             process.wait_for_text(" ready.", timeout=60)
         return process
 
+    def python(self, module: str, *arguments: str) -> Process:
+        """A module of the tests, such as a server that stands for somebody else's."""
+        command = [sys.executable, "-m", module, *arguments]
+        return self.start(module.rpartition(".")[2], command, os.environ)
+
     def serve(self, env: Mapping[str, str], *arguments: str) -> tuple[Process, str]:
         """`manage.py serve` on a free port, and its URL once it answers."""
         port = free_port()
@@ -143,6 +148,20 @@ class Processes:
 
     def logs(self) -> str:
         return "\n".join(f"--- {p.log.name}\n{p.text()[-4000:]}" for p in self.started)
+
+
+def environment(database_url: str, metrics: Path) -> dict[str, str]:
+    """What all processes of the product are given, whatever their shape; no HTTPS."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": os.environ.get("HOME", str(ROOT)),
+        "PYTHONUNBUFFERED": "1",
+        "DJANGO_SETTINGS_MODULE": "project.settings",
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": "for-tests-only",
+        "HTTPS": "false",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+    }
 
 
 def wait_until(ask: Callable[[], T], timeout: float = 10, what: str = "", every: float = 0.05) -> T:

@@ -52,6 +52,10 @@ class Postgres(Server):
         settings = [part for option in options for part in ("-c", option)]
         return [self._binary("postgres"), "-D", self._data, *settings]
 
+    def stop_immediately(self) -> None:
+        """Without a checkpoint, as `pg_ctl stop -m immediate` does: it has to recover."""
+        self._end(signal.SIGQUIT)
+
     def is_ready(self) -> bool:
         return answers(lambda: self.execute("SELECT 1"), psycopg.OperationalError)
 

@@ -1,0 +1,44 @@
+"""Messages that take the process along that holds them."""
+
+from tests.faults.http_provider import POISON
+from tests.faults.lab import RESCUED, Lab
+from tests.faults.scenarios.base import Size, named
+from tests.faults.stack import Stack
+from tests.faults.verdict import Verdict
+
+CRASHES = 3
+
+
+def poison_before_the_send(lab: Lab, size: Size) -> Verdict:
+    """Its worker dies before it is sent, so it may try again; after so often it is given up."""
+    with lab.stack(MAX_ABANDONS=CRASHES) as stack:
+        poison = _accept(stack, size)
+        stack.worker(TEST_MUTATION="crash_before_mark")
+        stack.finish(CRASHES * RESCUED + size(60, 20))
+        verdict = stack.judge(may_end=poison)
+        verdict.promise(verdict.ended == len(poison), f"it is given up: {verdict.ended}")
+        verdict.promise(not verdict.unknown, "nothing was in doubt")
+        return verdict
+
+
+def poison_in_the_send(lab: Lab, size: Size) -> Verdict:
+    """Its worker dies while it is being sent: it is parked, with what was beside it."""
+    with lab.stack() as stack:
+        poison = _accept(stack, size)
+        stack.worker()
+        stack.finish(RESCUED + size(60, 20))
+        verdict = stack.judge()
+        verdict.promise(len(poison) <= verdict.unknown <= 10, f"a window: {verdict.unknown}")
+        return verdict
+
+
+def _accept(stack: Stack, size: Size) -> list[str]:
+    """A poisonous one among many."""
+    stack.accept(size(500, 50))
+    poison = stack.accept(1, body=POISON)
+    stack.accept(size(500, 50))
+    stack.faults = 1
+    return poison
+
+
+SCENARIOS = named(poison_before_the_send, poison_in_the_send)

@@ -1,0 +1,66 @@
+"""Two of everything that would be enough once."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+from celery import Celery
+
+from tests.faults.lab import RESCUED, Lab
+from tests.faults.scenarios.base import Size, named
+from tests.faults.stack import Stack
+from tests.faults.verdict import Verdict
+
+TIMES = 20
+
+
+def two_of_everything(lab: Lab, size: Size) -> Verdict:
+    """Dispatchers and rescuers by the dozen at once, with a lost worker's rows; two that prune."""
+    with lab.stack() as stack:
+        stack.provider.obey({"*": "accept:0.01"})
+        stack.accept(size(3_000, 300))
+        lost = stack.worker()
+        stack.provider.wait_for("accepted", 20)
+        lost.kill()
+        stack.hurt()
+        stack.worker()
+        stack.worker()
+        _ask(stack, "dispatch", "rescue")
+        stack.provider.wait_for("accepted", size(1_000, 200))
+        _ask(stack, "dispatch", "rescue")
+        stack.finish(RESCUED + size(120, 30))
+        verdict = stack.judge()
+        _prune_twice(stack, verdict)
+        return verdict
+
+
+def _ask(stack: Stack, *tasks: str) -> None:
+    app = Celery(broker=stack.env["CELERY_BROKER_URL"])
+    for name in tasks * TIMES:
+        app.send_task(f"notifications.{name}", queue="notifications.operations")
+
+
+def _prune_twice(stack: Stack, verdict: Verdict) -> None:
+    """Half of what is sent is made old, and two prune at once: that half goes, and goes once."""
+    [(old,)] = stack.query(
+        "WITH old AS (UPDATE notifications_notification SET created_at = now() - interval '1 year',"
+        " settled_at = now() - interval '1 year' WHERE state = 'sent' AND id IN (SELECT id FROM"
+        " notifications_notification ORDER BY id LIMIT 150) RETURNING 1) SELECT count(*) FROM old"
+    )
+    before = len(stack.rows())
+    with ThreadPoolExecutor(2) as pool:
+        manage = [
+            pool.submit(stack.processes.manage, stack.env, "prune_notifications") for _ in range(2)
+        ]
+    pruned = sum(_count(run.result()) for run in manage)
+    left = len(stack.rows())
+    verdict.promise(before - left == old > 0, f"what is old goes: {before} - {left} = {old}")
+    verdict.promise(pruned == old, f"and is counted once: {pruned} of {old}")
+
+
+def _count(told: str) -> int:
+    match = re.search(r"([\d,]+) notifications", told)
+    assert match, told
+    return int(match[1].replace(",", ""))
+
+
+SCENARIOS = named(two_of_everything)
