@@ -15,8 +15,8 @@ from tests.servers.postgres import Postgres, new_database
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.redis import Redis
 
-TIMEOUT = 1.0
-LEASE = 5.0
+TIMEOUT = 2.0
+LEASE = 6.0
 RESCUED = LEASE + 15
 """Seconds in which what a lost worker held is taken in hand: lease, grace, and a round of ticks."""
 

@@ -33,10 +33,11 @@ def poison_in_the_send(lab: Lab, size: Size) -> Verdict:
 
 
 def _accept(stack: Stack, size: Size) -> list[str]:
-    """A poisonous one among many."""
-    stack.accept(size(500, 50))
+    """A poisonous one among many, and in one message with them: that is the dispatcher's doing."""
+    stack.accept(size(500, 20))
     poison = stack.accept(1, body=POISON)
-    stack.accept(size(500, 50))
+    stack.accept(size(500, 20))
+    stack.empty_broker()
     stack.faults = 1
     return poison
 

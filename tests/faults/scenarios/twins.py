@@ -13,6 +13,24 @@ from tests.faults.verdict import Verdict
 TIMES = 20
 
 
+AGE = """
+WITH old AS (
+    SELECT id FROM notifications_notification WHERE state = 'sent' ORDER BY id LIMIT 150
+), attempts AS (
+    UPDATE notifications_attempt
+    SET notification_id = overlay(notification_id::text PLACING '0180' FROM 1 FOR 4)::uuid
+    WHERE notification_id IN (SELECT id FROM old)
+), notifications AS (
+    UPDATE notifications_notification
+    SET id = overlay(id::text PLACING '0180' FROM 1 FOR 4)::uuid,
+        created_at = created_at - interval '1 year', settled_at = settled_at - interval '1 year'
+    WHERE id IN (SELECT id FROM old) RETURNING 1
+)
+SELECT count(*) FROM notifications
+"""
+"""Gives rows an id of the year 2022, too: pruning goes by the time in it."""
+
+
 def two_of_everything(lab: Lab, size: Size) -> Verdict:
     """Dispatchers and rescuers by the dozen at once, with a lost worker's rows; two that prune."""
     with lab.stack() as stack:
@@ -40,12 +58,8 @@ def _ask(stack: Stack, *tasks: str) -> None:
 
 
 def _prune_twice(stack: Stack, verdict: Verdict) -> None:
-    """Half of what is sent is made old, and two prune at once: that half goes, and goes once."""
-    [(old,)] = stack.query(
-        "WITH old AS (UPDATE notifications_notification SET created_at = now() - interval '1 year',"
-        " settled_at = now() - interval '1 year' WHERE state = 'sent' AND id IN (SELECT id FROM"
-        " notifications_notification ORDER BY id LIMIT 150) RETURNING 1) SELECT count(*) FROM old"
-    )
+    """Some of what is sent is made old, and two prune at once: those go, and are counted once."""
+    [(old,)] = stack.query(AGE)
     before = len(stack.rows())
     with ThreadPoolExecutor(2) as pool:
         manage = [
