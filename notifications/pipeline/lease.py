@@ -52,7 +52,18 @@ class Lease:
         with database.atomic():
             rows = Notification.objects.claim(ids, self.token, self._seconds)
         self.report.claimed = len(rows)
-        return rows
+        return self._without_company(rows)
+
+    def _without_company(self, rows: list[Notification]) -> list[Notification]:
+        """One row alone where a worker died over it again and again; the others are given back.
+
+        It may be what kills them. Held beside it, the others would be counted out along with it.
+        """
+        suspects = [row for row in rows if row.abandon_count >= _most_in_company()]
+        if not suspects:
+            return rows
+        self.give_back([row for row in rows if row is not suspects[0]])
+        return suspects[:1]
 
     def is_open(self) -> bool:
         """Whether anything more is to be begun under it."""
@@ -89,3 +100,8 @@ class Lease:
                     raise
                 database.connection().close()
                 time.sleep(PERSIST_SECONDS)
+
+
+def _most_in_company() -> int:
+    """How often a row's worker may die before the row is held alone: half of MAX_ABANDONS."""
+    return max(1, get_settings().max_abandons // 2)

@@ -7,9 +7,10 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from notifications.enums import State, Status
+from notifications.enums import Channel, State, Status
 from notifications.lifecycle import FRESH
 from notifications.models import Attempt, Notification
+from notifications.pipeline.deliver import deliver
 from notifications.pipeline.rescue import expire, rescue
 
 from .factories import fresh, sms
@@ -80,3 +81,14 @@ def test_what_is_past_its_time_expires() -> None:
     assert expire() == 2
     assert fresh(row).status == fresh(leased).status == Status.EXPIRED
     assert fresh(in_time).status == Status.QUEUED
+
+
+def test_what_workers_die_over_again_and_again_is_held_alone() -> None:
+    rows = [sms() for _ in range(4)]
+    ids = [row.pk for row in rows]
+    Notification.objects.filter(pk__in=ids[:2]).update(abandon_count=2)
+    for _ in range(2):
+        report = deliver(Channel.SMS, ids)
+        assert (report.settled, report.claimed - report.released) == (1, 1)
+    assert {fresh(row).status for row in rows[:2]} == {Status.DELIVERED}
+    assert deliver(Channel.SMS, ids).settled == 2
