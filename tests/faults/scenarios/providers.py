@@ -64,7 +64,7 @@ def provider_throttles(lab: Lab, size: Size) -> Verdict:
         time.sleep(size(60, 11))
         stack.provider.obey({})
         stack.heal()
-        stack.finish(120)
+        stack.finish(size(600, 120))
         verdict = stack.judge()
         early = _early(stack.provider.lines())
         verdict.promise(not early, f"nobody asks before Retry-After: {early} did")
