@@ -30,8 +30,8 @@ def workers_killed_parked(lab: Lab, size: Size) -> Verdict:
 
 
 def _killed_every_two_seconds(stack: Stack, size: Size) -> Verdict:
-    stack.provider.obey(SLOWLY)
-    stack.accept(size(10_000, 600))
+    stack.provider.obey({"*": size("accept:0.02", "accept:0.05")})
+    stack.accept(size(10_000, 500))
     workers = [stack.worker(), stack.worker()]
 
     def kill_the_older() -> None:
