@@ -39,6 +39,7 @@ CLAIMED = (
     "wait_scope",
     "attempt_count",
     "uncounted_attempts",
+    "abandon_count",
     "was_ambiguous",
     "provider",
 )
@@ -103,12 +104,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """
         return self.filter(state__in=[Literal(state.value) for state in sorted(states)])
 
-    def waiting(self) -> "NotificationQuerySet":
-        return self.in_states(WAITING)
-
-    def due(self) -> "NotificationQuerySet":
-        """What may be claimed now."""
-        return self.waiting()._claimable()
+    def due(self, states: Collection[State] = WAITING) -> "NotificationQuerySet":
+        """What may be claimed now; FRESH and TRIED, of which either has an index, or both."""
+        return self.in_states(states)._claimable()
 
     def _claimable(self) -> "NotificationQuerySet":
         return self.unexpired().filter(due_at__lte=Now(), cancel_requested=False)

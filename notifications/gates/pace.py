@@ -17,8 +17,8 @@ LEAST = 1.0
 """Units a second below which no pace falls: for what is slower, the waiting times see to it."""
 
 DECREASE = 0.5
-STEP = 0.05
-"""The part of the refused rate that comes back with each second."""
+STEP, LEAST_STEP = 0.05, 1.0
+"""The part of the refused rate that comes back with each second, and the least that does."""
 
 FREE = 2.0
 """So many times the refused rate, and the account is free again."""
@@ -64,5 +64,5 @@ def _rate(book: Book, now: float) -> float | None:
     if not book.refused:
         return None
     seconds = max(0.0, now - max(book.until, book.slowed))
-    grown = book.refused * (DECREASE + STEP * seconds)
-    return max(grown, LEAST) if grown < book.refused * FREE else None
+    grown = book.refused * DECREASE + max(book.refused * STEP, LEAST_STEP) * seconds
+    return max(grown, LEAST) if grown < max(book.refused * FREE, TELLING) else None

@@ -11,9 +11,9 @@ from django.db.models import Count
 from django.db.models.functions import Now
 
 from ..conf import get_settings
-from ..enums import Channel, CircuitState, Scope, Status, WaitReason
+from ..enums import Channel, CircuitState, Scope, State, WaitReason
 from ..gates import get_breaker
-from ..lifecycle import IN_FLIGHT
+from ..lifecycle import FRESH, IN_FLIGHT, TRIED
 from ..models import Notification, Pause, Tenant
 from ..observability import readiness, stats
 from ..pipeline import explain, pace, policy
@@ -108,8 +108,8 @@ def waiting_on() -> list[WaitingOn]:
     """Why the backlog has not gone yet, the largest share first."""
     told_by = ("wait_reason", "wait_scope", "provider", "was_ambiguous", "error_code")
     kinds = ("channel", "tenant", "state", *told_by)
-    # Two queries: each has a partial index of its own, which one for both could not use.
-    sets = (Notification.objects.waiting(), Notification.objects.with_status(Status.UNKNOWN))
+    # A query each: they have partial indexes of their own, which one for all could not use.
+    sets = (Notification.objects.in_states(states) for states in (FRESH, TRIED, {State.UNKNOWN}))
     counted = (rows.values(*kinds).annotate(rows=Count("pk")).order_by() for rows in sets)
     groups = list(chain.from_iterable(counted))
     tenants = Tenant.objects.in_bulk({group["tenant"] for group in groups})

@@ -1,5 +1,6 @@
 """What there is to do and who does it, from queries that never touch what is finished."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -8,7 +9,7 @@ from django.db.models import Count, DurationField, ExpressionWrapper, F, Min
 from django.db.models.functions import Now
 
 from ..enums import Channel, Priority, ReceiptState, State, Status
-from ..lifecycle import IN_FLIGHT, WAITING, status_of
+from ..lifecycle import FRESH, IN_FLIGHT, TRIED, status_of
 from ..models import Notification, Worker
 
 UNFINISHED = (
@@ -20,7 +21,7 @@ UNFINISHED = (
 )
 """The statuses of the backlog."""
 
-PARTIAL_INDEXES = (WAITING, IN_FLIGHT, frozenset({State.UNKNOWN}))
+PARTIAL_INDEXES = (FRESH, TRIED, IN_FLIGHT, frozenset({State.UNKNOWN}))
 """Sets of states that each have a partial index: one query for each, none over the whole table."""
 
 
@@ -68,22 +69,11 @@ def backlog() -> list[Backlog]:
 
 def oldest_due() -> list[OldestDue]:
     """How far each channel and priority is behind, by the database's clock."""
-    rows = (
-        Notification.objects.due()
-        .values("channel", "priority")
-        .annotate(oldest=Min("due_at"))
-        .annotate(age=ExpressionWrapper(Now() - F("oldest"), output_field=DurationField()))
-        .order_by("channel", "priority")
-    )
-    return [
-        OldestDue(
-            Channel(row["channel"]),
-            Priority(row["priority"]),
-            row["oldest"],
-            row["age"].total_seconds(),
-        )
-        for row in rows
-    ]
+    oldest: dict[tuple[str, int], OldestDue] = {}
+    for due in (*_oldest(FRESH), *_oldest(TRIED)):
+        lane = due.channel, due.priority
+        oldest[lane] = max(due, oldest.get(lane, due), key=lambda d: d.seconds)
+    return [oldest[lane] for lane in sorted(oldest)]
 
 
 def workers_seen(within: float = 60.0) -> list[WorkerSeen]:
@@ -101,3 +91,13 @@ def _counts(states: frozenset[State]) -> list[tuple[str, int, str, int]]:
     return list(
         rows.values_list("channel", "priority", "state").annotate(count=Count("pk")).order_by()
     )
+
+
+def _oldest(states: frozenset[State]) -> Iterator[OldestDue]:
+    rows = Notification.objects.due(states).values("channel", "priority")
+    for row in rows.annotate(
+        oldest=Min("due_at"),
+        age=ExpressionWrapper(Now() - Min("due_at"), output_field=DurationField()),
+    ).order_by():
+        lane = Channel(row["channel"]), Priority(row["priority"])
+        yield OldestDue(*lane, row["oldest"], row["age"].total_seconds())

@@ -3,7 +3,7 @@
 What waits in the broker waits in the order of its coming, and nothing that is more urgent or of
 another tenant can pass it. So it is kept to about what the workers take between two looks,
 which nobody has to be told: found empty while more was owed, it was too little, and is doubled;
-still half there, it was too much, and shrinks by a quarter. (That TCP finds the speed of a
+still half there after a second, it was too much, and shrinks by a quarter. (That TCP finds the speed of a
 network so is described in RFC 5681.)
 """
 
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from math import ceil
 
-MESSAGES = 8
+MESSAGES = 4
 """For each worker, in so many messages: a slow provider's are small, so that none takes long."""
 
 LEAST_MESSAGES, LEAST_IDS = 2, 5
@@ -24,8 +24,11 @@ MOST_MESSAGES = 20
 FRESH_SECONDS = 5.0
 """What was released longer ago says nothing of the speed now."""
 
-ADJUST_SECONDS = 0.2
+GROW_SECONDS = 0.2
 """Several looks at once are one: what the first has just released has had no time to go."""
+
+SHRINK_SECONDS = 1.0
+"""About so much work is to wait in the broker."""
 
 
 class Backlog:
@@ -35,9 +38,10 @@ class Backlog:
         self._batch_size = batch_size
         self._clock = clock
         self._was_filled = False
+        self._looked = 0.0
         self._adjusted = 0.0
         self.workers = 1
-        self.target = batch_size
+        self.target = MESSAGES * batch_size
 
     @property
     def size(self) -> int:
@@ -55,13 +59,17 @@ class Backlog:
         self._was_filled = 0 < room <= released
 
     def _adjust(self, waiting: int) -> None:
-        age = self._clock() - self._adjusted
-        if age < ADJUST_SECONDS:
-            return
-        self._adjusted += age
+        now = self._clock()
+        since, self._looked = now - self._looked, now
+        age = now - self._adjusted
         if waiting * 2 > ceil(self.target / self.size):
-            least = LEAST_MESSAGES * LEAST_IDS * self.workers
-            self.target = max(least, self.target * 3 // 4)
-        elif not waiting and self._was_filled and age < FRESH_SECONDS:
+            if age >= SHRINK_SECONDS:
+                least = LEAST_MESSAGES * LEAST_IDS * self.workers
+                self._become(max(least, self.target * 3 // 4))
+        elif not waiting and self._was_filled and age >= GROW_SECONDS and since < FRESH_SECONDS:
             most = MOST_MESSAGES * self._batch_size * self.workers
-            self.target = min(most, self.target * 2)
+            self._become(min(most, self.target * 2))
+
+    def _become(self, target: int) -> None:
+        self.target = target
+        self._adjusted = self._looked

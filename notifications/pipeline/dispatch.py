@@ -24,7 +24,7 @@ from . import allowance, database, policy
 from .allowance import Limits
 from .backlog import MOST_MESSAGES, Backlog
 from .owing import Lane, Owed, owing
-from .publish import publish, waiting_messages
+from .publish import publish, queue_name, waiting_messages
 from .route import providers_of
 from .turns import Take, Taken, Turns, in_turns
 
@@ -101,7 +101,8 @@ class Flow:
             return self._dispatch({FRESH: fresh, TRIED: tried}, limits)
 
     def _dispatch(self, owed: OwedByKind, limits: Limits) -> Round:
-        room = self._backlog.room(waiting_messages(self._lane.channel, self._lane.priority))
+        queue = queue_name(self._lane.channel, self._lane.priority)
+        room = self._backlog.room(waiting_messages(queue))
         most = min(room, get_settings().batch_size * MOST_MESSAGES)
         taking = Taking(self._lane, limits, allowance.at_once(limits, most))
         ids = self._choose(owed, taking)

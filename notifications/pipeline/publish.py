@@ -34,13 +34,13 @@ def publish(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
         )
 
 
-def waiting_messages(channel: Channel, priority: Priority) -> int:
-    """How many messages wait in a lane's queue, not counting those that workers have in hand.
+def waiting_messages(queue: str) -> int:
+    """How many messages wait in `queue`, not counting those that workers have in hand.
 
     One round trip; raises BrokerUnavailable.
     """
     with _broker_errors():
-        return _depth(queue_name(channel, priority))
+        return _depth(queue)
 
 
 def request_dispatch() -> None:

@@ -1,24 +1,20 @@
 """Whether messages stand in the broker although their reader says that it has nothing to do."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
 
-from amqp.exceptions import AMQPError
-from celery import current_app
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError
 
 from ..conf import get_settings
 from ..enums import Channel, Priority
+from ..exceptions import BrokerUnavailable
+from ..lifecycle import FRESH, TRIED
 from ..models import Notification
 from ..settlements import RETRY_GRACE_SECONDS
-from .publish import queue_name
+from .publish import queue_name, waiting_messages
 
 logger = logging.getLogger(__name__)
-
-BROKER_ERRORS = (OperationalError, AMQPError, OSError)
 
 LATE_SECONDS = RETRY_GRACE_SECONDS
 """How long a row is due at least; until then it may be waiting for Celery's own retry."""
@@ -33,28 +29,20 @@ def is_unheard(queues: Collection[str]) -> bool:
     """
     late = _late_queues() & set(queues)
     try:
-        return any(_depth(queue) for queue in sorted(late))
-    except BROKER_ERRORS as error:
-        logger.warning("the broker is away (%s)", type(error).__name__)
+        return any(waiting_messages(queue) for queue in sorted(late))
+    except BrokerUnavailable as error:
+        logger.warning("the broker is away (%s)", error)
         return False
 
 
 def _late_queues() -> set[str]:
     hint = timedelta(seconds=get_settings().hint_seconds)
-    rows = Notification.objects.waiting().filter(
-        publish_at__gt=Now(),
-        publish_at__lte=Now() + hint,
-        due_at__lte=Now() - timedelta(seconds=LATE_SECONDS),
-    )
-    lanes = rows.values_list("channel", "priority").distinct()
+    lanes: set[tuple[str, int]] = set()
+    for states in (FRESH, TRIED):  # an index each
+        rows = Notification.objects.in_states(states).filter(
+            publish_at__gt=Now(),
+            publish_at__lte=Now() + hint,
+            due_at__lte=Now() - timedelta(seconds=LATE_SECONDS),
+        )
+        lanes.update(rows.values_list("channel", "priority").distinct())
     return {queue_name(Channel(channel), Priority(priority)) for channel, priority in lanes}
-
-
-def _depth(name: str) -> int:
-    """How many messages stand in the queue, those not counted that some worker holds."""
-    queue = current_app.amqp.queues[name]
-    retry: Mapping[str, Any] = current_app.conf.task_publish_retry_policy
-    pool: Any = current_app.pool
-    with pool.acquire(block=True) as connection:
-        declared, _ = connection.autoretry(queue.queue_declare, **retry)()
-    return int(declared.message_count)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.gates.pace import FREE, LEAST, LONGEST_SECONDS, Book, pace, slow
+from notifications.gates.pace import FREE, LEAST, LONGEST_SECONDS, TELLING, Book, pace, slow
 from notifications.messages import Pace
 
 NOW = 1.7e9
@@ -73,7 +73,7 @@ def test_it_never_stops_for_good_nor_goes_faster_than_it_was_told(
         found = pace(book, now)
         if book.refused:
             assert found.rate is not None
-            assert LEAST <= found.rate <= max(LEAST, book.refused * FREE)
+            assert LEAST <= found.rate <= max(TELLING, book.refused * FREE)
         assert min(wait, LONGEST_SECONDS) <= found.held + 1e-3
         assert found.held <= LONGEST_SECONDS + 1e-3
     assert pace(book, now + LONGEST_SECONDS + 10 * RECOVERY_SECONDS) == Pace()
@@ -81,3 +81,7 @@ def test_it_never_stops_for_good_nor_goes_faster_than_it_was_told(
 
 def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
     assert pace(refused(wait=60), NOW - 2 * LONGEST_SECONDS).held == 0
+
+
+def test_from_the_least_it_is_free_again_within_seconds() -> None:
+    assert pace(Book(refused=LEAST, slowed=NOW), NOW + TELLING + 1).rate is None

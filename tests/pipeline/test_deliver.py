@@ -6,7 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications import signals
@@ -295,7 +297,9 @@ def test_afterwards_the_account_goes_slower() -> None:
     assert report.put_off == 50 - report.settled
 
 
-def test_each_attempt_is_told_to_who_listens() -> None:
+def test_each_attempt_is_told_to_who_listens(
+    django_capture_on_commit_callbacks: Any,
+) -> None:
     heard: list[tuple[Any, ...]] = []
 
     def listen(notification: Any, attempt: Any, seconds: float, **_: Any) -> None:
@@ -304,8 +308,20 @@ def test_each_attempt_is_told_to_who_listens() -> None:
     signals.attempt_finished.connect(listen)
     try:
         row = sms("transient,deliver")
-        attempt(row)
-        attempt(row)
+        with django_capture_on_commit_callbacks(execute=True):
+            attempt(row)
+            attempt(row)
     finally:
         signals.attempt_finished.disconnect(listen)
     assert heard == [(row.pk, 1, "transient", True), (row.pk, 2, "accepted", True)]
+
+
+def test_a_row_costs_no_statement_of_its_own() -> None:
+    def statements(count: int) -> int:
+        rows = [sms() for _ in range(count)]
+        with CaptureQueriesContext(connection) as captured:
+            assert attempt(*rows).settled == count
+        return len(captured)
+
+    statements(10)  # what is read once
+    assert statements(10) == statements(3)
