@@ -25,8 +25,14 @@ notification's `attempt_count`.
 notification_settled = Signal()
 """`notification_id`, `channel`, `status`: it came to a status it stays in."""
 
+notifications_settled = Signal()
+"""`settled`: those that settled in one commit, a tuple of the above for each."""
+
 receipt_received = Signal()
 """`notification_id`, `provider`, `kind`, `applied`: a provider told of a message's further way."""
+
+receipts_received = Signal()
+"""`received`: those that came in one commit, a tuple of the above for each."""
 
 rows_snoozed = Signal()
 """`channel`, `reason`, `scope`, `count`: rows were put off, free of charge."""

@@ -28,7 +28,6 @@ from ..enums import (
     CircuitState,
     Priority,
     ReceiptState,
-    Status,
     WaitReason,
 )
 from ..gates import get_breaker
@@ -201,13 +200,16 @@ def _observe_sent(notifications: Sequence[Notification]) -> None:
         labelled.observe(max(0.0, waited.total_seconds()))
 
 
-def count_settled(channel: str, status: Status, **_: Any) -> None:
-    SETTLED.labels(_name(channel), _name(status)).inc()
+def count_settled(settled: Sequence[Any], **_: Any) -> None:
+    for (channel, status), count in Tally((s.channel, s.status) for s in settled).items():
+        SETTLED.labels(_name(channel), _name(status)).inc(count)
 
 
-def count_receipt(provider: str, kind: ReceiptState, applied: bool, **_: Any) -> None:
-    result = "applied" if applied else "ignored"
-    RECEIPTS.labels(provider, ReceiptState(kind).label, result).inc()
+def count_receipts(received: Sequence[Any], **_: Any) -> None:
+    kinds = Tally((r.provider, r.kind, r.applied) for r in received)
+    for (provider, kind, applied), count in kinds.items():
+        result = "applied" if applied else "ignored"
+        RECEIPTS.labels(provider, ReceiptState(kind).label, result).inc(count)
 
 
 def count_snoozed(channel: str, reason: str, scope: str, count: int, **_: Any) -> None:

@@ -9,8 +9,8 @@ if find_spec("prometheus_client"):
 
     signals.notification_accepted.connect(metrics.count_accepted)
     signals.attempts_finished.connect(metrics.count_attempts)
-    signals.notification_settled.connect(metrics.count_settled)
-    signals.receipt_received.connect(metrics.count_receipt)
+    signals.notifications_settled.connect(metrics.count_settled)
+    signals.receipts_received.connect(metrics.count_receipts)
     signals.rows_snoozed.connect(metrics.count_snoozed)
     signals.rows_rescued.connect(metrics.count_rescued)
     signals.writes_fenced.connect(metrics.count_fenced)

@@ -3,8 +3,8 @@
 What waits in the broker waits in the order of its coming, and nothing that is more urgent or of
 another tenant can pass it. So it is kept to about what the workers take between two looks,
 which nobody has to be told: found empty while more was owed, it was too little, and is doubled;
-still half there after a second, it was too much, and shrinks by a quarter. (That TCP finds the speed of a
-network so is described in RFC 5681.)
+still half there after a second, it was too much, and shrinks by a quarter. (So TCP finds the
+speed of a network: RFC 5681.)
 """
 
 import time

@@ -5,8 +5,8 @@ from uuid import UUID
 from ..enums import Channel, Priority, State, Status
 from ..exceptions import NotPossible
 from ..models import Batch, Notification
-from ..signals import notification_settled
 from . import database, relay
+from .told import Settled, tell_settled
 
 RETRYABLE = (Status.FAILED, Status.UNDELIVERED, Status.EXPIRED, Status.CANCELLED)
 
@@ -66,10 +66,4 @@ def _fresh(notification: Notification) -> Notification:
 
 
 def _tell_cancelled(found: list[tuple[UUID, str]]) -> None:
-    for id, channel in found:
-        notification_settled.send_robust(
-            sender=Notification,
-            notification_id=id,
-            channel=Channel(channel),
-            status=Status.CANCELLED,
-        )
+    tell_settled(Settled(id, Channel(channel), Status.CANCELLED) for id, channel in found)

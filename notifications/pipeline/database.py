@@ -1,8 +1,8 @@
 """The database the notifications live in: its alias, its transactions, its clock."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,25 @@ def connection() -> BaseDatabaseWrapper:
 def atomic(*, savepoint: bool = True) -> AbstractContextManager[Any]:
     """A transaction, or a part of the one around it; without `savepoint` it fails as a whole."""
     return transaction.atomic(using=alias(), savepoint=savepoint)
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """A transaction that may be lost with the database server, though with nothing that followed.
+
+    For what costs time alone when it is lost: its commit does not wait for the disk. Whatever is
+    committed later, by anybody, takes it along (https://www.postgresql.org/docs/current/
+    wal-async-commit.html).
+    """
+    with atomic(savepoint=False):
+        if connection().vendor == "postgresql" and not _is_within_another():
+            with connection().cursor() as cursor:
+                cursor.execute("SET LOCAL synchronous_commit TO off")
+        yield
+
+
+def _is_within_another() -> bool:
+    return len(connection().atomic_blocks) > 1
 
 
 def on_commit(function: Callable[[], Any]) -> None:

@@ -123,9 +123,11 @@ class Flow:
         return list(in_turns(queues))
 
     def _release(self, ids: Sequence[UUID]) -> int:
-        size = self._backlog.size
-        messages = [ids[start : start + size] for start in range(0, len(ids), size)]
-        return sum(_release(self._lane, message) for message in messages)
+        """In messages, what no other dispatcher has released meanwhile."""
+        held, size = _hint(ids), self._backlog.size
+        for start in range(0, len(held), size):
+            _publish(self._lane, held[start : start + size], held[start:])
+        return len(held)
 
 
 class Taking:
@@ -175,22 +177,22 @@ def _serve(kind: Kind, owed: OwedByKind, taking: Taking, room: int) -> list[list
     return turns.serve(owed[states], room, taking.of(states))
 
 
-def _release(lane: Lane, ids: Sequence[UUID]) -> int:
-    """One message, with what no other dispatcher has released meanwhile."""
-    with database.atomic():
+def _hint(ids: Sequence[UUID]) -> list[UUID]:
+    """Those of `ids` that are still owed a message, and from now on no more."""
+    if not ids:
+        return []
+    with database.quick():  # lost with the server, they get another message, which is a no-op
         owed = Notification.objects.owed(WAITING).filter(pk__in=ids).lock()
         held = set(owed.values_list("pk", flat=True))
         Notification.objects.hint(held, get_settings().hint_seconds)
-    if held:
-        _publish(lane, [id for id in ids if id in held])
-    return len(held)
+    return [id for id in ids if id in held]
 
 
-def _publish(lane: Lane, ids: Sequence[UUID]) -> None:
+def _publish(lane: Lane, ids: Sequence[UUID], unpublished: Sequence[UUID]) -> None:
     try:
         publish(lane.channel, lane.priority, ids)
     except BrokerUnavailable:
-        Notification.objects.hint(ids, 0)
+        Notification.objects.hint(unpublished, 0)
         raise
 
 

@@ -13,8 +13,8 @@ from ..lifecycle import MOVES, Move, status_of
 from ..messages import ProviderReceipt
 from ..models import Notification, Receipt
 from ..settlements import PROVEN
-from ..signals import notification_settled, receipt_received
-from . import database
+from . import database, told
+from .told import Received, Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,11 @@ def store(arrivals: Sequence[Arrival]) -> None:
 
 
 def tell_received(arrivals: Iterable[Arrival], risen: Container[UUID]) -> None:
-    """Send the signal of each receipt; `risen` are the notifications that changed by it."""
-    for arrival in arrivals:
-        receipt_received.send_robust(
-            sender=Receipt,
-            notification_id=arrival.notification_id,
-            provider=arrival.provider,
-            kind=arrival.receipt.kind,
-            applied=arrival.notification_id in risen,
-        )
+    """Tell of receipts; `risen` are the notifications that changed by them."""
+    told.tell_received(
+        Received(a.notification_id, a.provider, a.receipt.kind, a.notification_id in risen)
+        for a in arrivals
+    )
 
 
 def _row(arrival: Arrival) -> dict[str, Any]:
@@ -78,11 +74,9 @@ def _row(arrival: Arrival) -> dict[str, Any]:
 
 def _tell(kind: ReceiptState, found: Sequence[Arrival], rising: Sequence[Notification]) -> None:
     tell_received(found, {row.pk for row in rising})
-    for row in rising if kind in PROVEN else ():
-        if row.state == State.SENT or row.state in MOVES[Move.EVIDENCE][0]:
-            notification_settled.send_robust(
-                sender=Notification,
-                notification_id=row.pk,
-                channel=Channel(row.channel),
-                status=status_of(State.SENT, kind),
-            )
+    ended = {State.SENT, *MOVES[Move.EVIDENCE][0]} if kind in PROVEN else set()
+    told.tell_settled(
+        Settled(row.pk, Channel(row.channel), status_of(State.SENT, kind))
+        for row in rising
+        if row.state in ended
+    )

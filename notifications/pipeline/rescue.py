@@ -11,9 +11,10 @@ from ..conf import get_settings
 from ..enums import Channel, State, Status
 from ..messages import Outcome
 from ..models import Notification
-from ..signals import notification_settled, rows_rescued
+from ..signals import rows_rescued
 from . import database
 from .settle import Ended, settle
+from .told import Settled, tell_settled
 
 logger = logging.getLogger(__name__)
 
@@ -82,13 +83,7 @@ def _close(rows: list[Notification], moved: int, status: Status) -> None:
 
 
 def _tell(rows: list[Notification], status: Status) -> None:
-    for row in rows:
-        notification_settled.send_robust(
-            sender=Notification,
-            notification_id=row.pk,
-            channel=Channel(row.channel),
-            status=status,
-        )
+    tell_settled(Settled(row.pk, Channel(row.channel), status) for row in rows)
 
 
 def _report(reason: str, count: int) -> None:

@@ -9,16 +9,17 @@ from uuid import UUID
 
 from .. import prepared
 from ..conf import get_settings
-from ..enums import AttemptOutcome, Channel, ReceiptState, State, Status
+from ..enums import AttemptOutcome, Channel, ReceiptState, State
 from ..lifecycle import Move, status_of
 from ..messages import Outcome
 from ..models import Attempt, Notification
 from ..providers.registry import get_provider
 from ..retry import Decision, History, decide
 from ..settlements import PROVEN, Settlement, Way
-from ..signals import attempt_finished, attempts_finished, notification_settled, writes_fenced
+from ..signals import attempt_finished, attempts_finished, writes_fenced
 from . import database, route
 from .receive import Arrival, store, tell_received
+from .told import Settled, tell_settled
 
 logger = logging.getLogger(__name__)
 
@@ -180,25 +181,19 @@ def _announce_settled(
     abilities: Abilities, ended: Sequence[Ended], decisions: Mapping[UUID, Decision]
 ) -> None:
     """Tell what is now at its end; a CASE in the move may have led elsewhere than decided."""
-    told, unsure = [], []
+    settled, unsure = [], []
     for e in ended:
         kind = _highest(e.outcome)
         certain = kind in PROVEN or not abilities.reports_delivery
         if decisions[e.row.pk].move is Move.ACCEPT and certain:
-            told.append((e.row.pk, e.row.channel, status_of(State.SENT, kind)))
+            status = status_of(State.SENT, kind)
+            settled.append(Settled(e.row.pk, Channel(e.row.channel), status))
         else:
             unsure.append(e.row.pk)
     if unsure:
-        settled = Notification.objects.filter(pk__in=unsure, settled_at__isnull=False)
-        told += [(n.pk, n.channel, n.status) for n in settled.only(*SETTLED_FIELDS)]
-    database.on_commit(lambda: _tell_settled(told))
-
-
-SETTLED_FIELDS = ("id", "channel", "state", "receipt_state")
-
-
-def _tell_settled(told: Sequence[tuple[UUID, str, Status]]) -> None:
-    for id, channel, status in told:
-        notification_settled.send_robust(
-            sender=Notification, notification_id=id, channel=Channel(channel), status=status
-        )
+        found = Notification.objects.filter(pk__in=unsure, settled_at__isnull=False)
+        settled += [
+            Settled(row.pk, Channel(row.channel), row.status)
+            for row in found.only("id", "channel", "state", "receipt_state")
+        ]
+    database.on_commit(lambda: tell_settled(settled))

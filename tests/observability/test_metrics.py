@@ -25,6 +25,7 @@ from notifications.enums import (
 from notifications.messages import Outcome
 from notifications.models import Notification, Tenant
 from notifications.observability import metrics, stats
+from notifications.pipeline.told import Received, Settled
 from tests.observability.conftest import stored
 
 pytestmark = pytest.mark.django_db
@@ -62,18 +63,10 @@ def test_signals_are_counted_under_the_published_names(tenant: Tenant) -> None:
     outcome = replace(Outcome.accepted(), seconds=0.25)
     send(signals.notification_accepted, notifications=[row, row], counts={("sms", 0): 2})
     send(signals.attempts_finished, provider="p", notifications=[row, row], outcomes=[outcome] * 2)
+    send(signals.notifications_settled, settled=[Settled(row.pk, Channel.SMS, Status.SENT)] * 2)
     send(
-        signals.notification_settled,
-        notification_id=row.pk,
-        channel=Channel.SMS,
-        status=Status.SENT,
-    )
-    send(
-        signals.receipt_received,
-        notification_id=row.pk,
-        provider="p",
-        kind=ReceiptState.DELIVERED,
-        applied=True,
+        signals.receipts_received,
+        received=[Received(row.pk, "p", ReceiptState.DELIVERED, True)],
     )
     send(
         signals.rows_snoozed,
@@ -92,7 +85,7 @@ def test_signals_are_counted_under_the_published_names(tenant: Tenant) -> None:
 
     assert added("accepted_total", channel="sms", priority="urgent") == 2
     assert added("attempts_total", channel="sms", provider="p", outcome="accepted") == 2
-    assert added("settled_total", channel="sms", status="sent") == 1
+    assert added("settled_total", channel="sms", status="sent") == 2
     assert added("time_to_send_seconds_count", channel="sms", priority="urgent") == 2
     waited = added("time_to_send_seconds_sum", channel="sms", priority="urgent")
     assert 4 <= waited < 60

@@ -5,14 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from notifications.pipeline.backlog import (
-    ADJUST_SECONDS,
+    GROW_SECONDS,
     LEAST_IDS,
     LEAST_MESSAGES,
+    MESSAGES,
     MOST_MESSAGES,
     Backlog,
 )
 
 LOOK_SECONDS = 0.25
+START = MESSAGES * 100
 
 
 class Clock:
@@ -58,34 +60,47 @@ def test_found_empty_while_more_was_owed_it_doubles(backlog: Backlog, clock: Clo
         backlog.tell(room, room)
         targets.append(room)
     most = MOST_MESSAGES * 100
-    assert targets == [100, 200, 400, 800, 1600, most, most, most]
+    assert targets == [START, 2 * START, 4 * START, most, most, most, most, most]
 
 
 def test_found_empty_because_nothing_was_owed_it_stays(backlog: Backlog, clock: Clock) -> None:
     for _ in range(5):
         clock.now += LOOK_SECONDS
         backlog.tell(backlog.room(0), 3)
-    assert backlog.target == 100
+    assert backlog.target == START
 
 
 def test_what_was_found_long_ago_says_nothing(backlog: Backlog, clock: Clock) -> None:
-    backlog.tell(backlog.room(0), 100)
+    backlog.tell(backlog.room(0), START)
     clock.now += 3600
-    assert backlog.room(0) == 100
+    assert backlog.room(0) == START
 
 
 def test_several_looks_at_once_are_one(backlog: Backlog, clock: Clock) -> None:
     clock.now += LOOK_SECONDS
-    backlog.tell(backlog.room(0), 100)
     for _ in range(10):
-        clock.now += ADJUST_SECONDS / 20
-        backlog.room(50)
-    assert backlog.target == 100
+        clock.now += GROW_SECONDS / 20
+        backlog.tell(backlog.room(0), START)
+    assert backlog.target == 2 * START
+
+
+def test_what_is_gone_within_a_second_was_not_too_much(backlog: Backlog, clock: Clock) -> None:
+    clock.now += LOOK_SECONDS
+    backlog.tell(backlog.room(0), START)
+    clock.now += LOOK_SECONDS
+    backlog.tell(backlog.room(0), 2 * START)
+    for _ in range(3):
+        clock.now += LOOK_SECONDS
+        backlog.room(2 * MESSAGES)
+    assert backlog.target == 2 * START
+    clock.now += LOOK_SECONDS
+    backlog.room(2 * MESSAGES)
+    assert backlog.target == START * 3 // 2
 
 
 def test_where_nobody_takes_anything_no_more_is_added(backlog: Backlog, clock: Clock) -> None:
     seen = work(backlog, clock, rate=0, looks=50)
-    assert seen[0] == seen[-1] == 100
+    assert seen[0] == seen[-1] == START
 
 
 @pytest.mark.parametrize("rate", [40, 200, 1000, 4000])

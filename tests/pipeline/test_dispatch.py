@@ -19,7 +19,7 @@ from notifications.exceptions import BrokerUnavailable
 from notifications.gates import forget_gates
 from notifications.lifecycle import FRESH, TRIED
 from notifications.models import Notification, Pause, RateBucket, RateLimit
-from notifications.pipeline import dispatch, policy
+from notifications.pipeline import backlog, dispatch, policy
 from notifications.pipeline import owing as owing_module
 from notifications.pipeline.deliver import deliver
 from notifications.pipeline.dispatch import Flow, Round, dispatch_due, dispatch_round
@@ -33,7 +33,11 @@ Published = list[tuple[Priority, list[UUID]]]
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
-    """What dispatch would have put on the broker, where somebody has taken it at once."""
+    """What dispatch would have put on the broker, where somebody has taken it at once.
+
+    In its first round it has room for a single full message.
+    """
+    monkeypatch.setattr(backlog, "MESSAGES", 1)
     messages: Published = []
 
     def publish(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
