@@ -1,0 +1,240 @@
+"""E-mail through Amazon SES, by its API v2 (`sesv2`)."""
+
+import re
+from collections.abc import Callable, Mapping
+from email.utils import formataddr, parseaddr
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from django.conf import settings
+
+from ..addresses import parse_email
+from ..enums import Channel
+from ..messages import Message, Outcome
+from .base import OneByOne
+
+try:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        CredentialRetrievalError,
+        HTTPClientError,
+        NoCredentialsError,
+        PartialCredentialsError,
+        SSOError,
+    )
+    from botocore.exceptions import ConnectionError as NoConnectionError
+except ImportError as error:
+    raise ImportError(
+        'boto3 is not installed: pip install "django-notifications-engine[ses]"'
+    ) from error
+
+from .http import KEPT_CONNECTIONS, retry_after, secret_option, timeouts, unanswered, url_option
+
+TAG = "notification-id"
+"""The tag of every message that holds our id: SES repeats it in its events."""
+
+QUOTA_SECONDS = 600.0
+"""The quota is that of the last 24 hours, so a spent one comes back bit by bit; AWS advises to ask
+again within 10 minutes: https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html
+"""
+
+TOO_FAST = frozenset(
+    {"TooManyRequestsException", "Throttling", "ThrottlingException", "RequestLimitExceeded"}
+)
+
+NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    SSOError,
+)
+
+CREDENTIALS = Outcome.transient("credentials", "AWS does not accept our credentials.")
+PAUSED = Outcome.transient("account_paused", "SES lets the account send nothing for now.")
+QUOTA = Outcome.throttled("daily_quota", "The daily quota of the account is spent.", QUOTA_SECONDS)
+
+BY_TEXT: Mapping[str, Outcome] = MappingProxyType(
+    {
+        "daily message quota exceeded": QUOTA,
+        "sending suspended": PAUSED,
+        "sending paused": PAUSED,
+        "not verified": Outcome.transient(
+            "not_verified", "The sender is not verified in this region, or it is in the sandbox."
+        ),
+    }
+)
+"""What SES tells apart by its words alone. These are all our fault, never the recipient's."""
+
+BY_CODE: Mapping[str, Outcome] = MappingProxyType(
+    {
+        "LimitExceededException": QUOTA,
+        "AccountSuspendedException": PAUSED,
+        "SendingPausedException": PAUSED,
+        "MailFromDomainNotVerifiedException": Outcome.transient(
+            "mail_from_domain", "The MAIL FROM domain of the sender is not verified."
+        ),
+        "NotFoundException": Outcome.transient(
+            "configuration_set", "SES does not know the configuration set."
+        ),
+        "MessageRejected": Outcome.permanent("message_rejected", "SES rejected the message."),
+        "RequestExpired": CREDENTIALS,  # AWS answers these with 400, not 403
+        "IncompleteSignature": CREDENTIALS,
+    }
+)
+"""https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors"""
+
+
+def _sender(value: Any) -> str:
+    name, address = parseaddr(value if isinstance(value, str) else "")
+    try:
+        return formataddr((name, parse_email(address)))
+    except ValueError:
+        raise ValueError("write shop@example.com or Shop <shop@example.com>") from None
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+        raise ValueError("it must be 1 to 64 letters, digits, _ and -")
+    return value
+
+
+class SESProvider(OneByOne[dict[str, Any]]):
+    """Sends by SES's SendEmail, and asks once: SES has no keys that would make a second try safe.
+
+    Options: `FROM`, by default Django's DEFAULT_FROM_EMAIL; `REGION`, `ACCESS_KEY_ID` and
+    `SECRET_ACCESS_KEY`, by default what boto3 finds by itself; `CONFIGURATION_SET`, through which
+    SES publishes its events; `ENDPOINT_URL` for another address of the API.
+
+    SES gives each message a Message-ID of its own; one that was sent twice is recognised by its
+    `X-Notification-ID`.
+    """
+
+    channels = frozenset({Channel.EMAIL})
+    concurrency = 10
+    known_options: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "FROM": _sender,
+        "REGION": _name,
+        "CONFIGURATION_SET": _name,
+        "ENDPOINT_URL": url_option,
+        "ACCESS_KEY_ID": secret_option,
+        "SECRET_ACCESS_KEY": secret_option,
+    }
+
+    def __init__(self, name: str, options: Mapping[str, Any], timeout: float) -> None:
+        super().__init__(name, options, timeout)
+        self.sender: str = self.options.get("FROM") or _sender(settings.DEFAULT_FROM_EMAIL)
+        self.reports_delivery = "CONFIGURATION_SET" in self.options
+        self._client = self._new_client()
+
+    @classmethod
+    def problems(cls, options: Mapping[str, Any]) -> list[str]:
+        # Django's own address is an option like any other when none is given.
+        wrong = super().problems(options) or super().problems(
+            {"FROM": settings.DEFAULT_FROM_EMAIL, **options}
+        )
+        return wrong or _missing(options)
+
+    def render(self, message: Message) -> dict[str, Any] | Outcome:
+        try:
+            request = _request(message, self.sender)
+        except ValueError:
+            return Outcome.permanent(
+                "invalid_message", "No e-mail can be made of this recipient, subject and text."
+            )
+        if self.reports_delivery:
+            request["ConfigurationSetName"] = self.options["CONFIGURATION_SET"]
+        return request
+
+    def hand_over(self, rendered: dict[str, Any]) -> Outcome:
+        try:
+            answer = self._client.send_email(**rendered)
+        except ClientError as error:
+            return _refusal(error)
+        except NO_CREDENTIALS:
+            return CREDENTIALS
+        except (HTTPClientError, NoConnectionError) as error:
+            return unanswered(error)
+        return Outcome.accepted(answer.get("MessageId") or "")
+
+    def close(self) -> None:
+        super().close()
+        self._client.close()
+
+    def _new_client(self) -> Any:
+        """A client of boto3's: making it takes long, and all threads may share it."""
+        connect, read = timeouts(self.timeout)
+        config = Config(
+            connect_timeout=connect,
+            read_timeout=read,
+            retries={"total_max_attempts": 1},  # left to itself it sends again after a timeout
+            max_pool_connections=KEPT_CONNECTIONS,
+        )
+        return boto3.session.Session().client(
+            "sesv2",
+            region_name=self.options.get("REGION"),
+            endpoint_url=self.options.get("ENDPOINT_URL"),
+            aws_access_key_id=self.options.get("ACCESS_KEY_ID"),
+            aws_secret_access_key=self.options.get("SECRET_ACCESS_KEY"),
+            config=config,
+        )
+
+
+def _missing(options: Mapping[str, Any]) -> list[str]:
+    if ("ACCESS_KEY_ID" in options) != ("SECRET_ACCESS_KEY" in options):
+        return ['"ACCESS_KEY_ID" and "SECRET_ACCESS_KEY" go together: set both, or neither.']
+    try:
+        region = options.get("REGION") or boto3.session.Session().region_name
+    except BotoCoreError as error:  # such as AWS_PROFILE naming a profile that there is not
+        return [f"boto3 finds no usable configuration: {error}"]
+    return [] if region else ['No region is set: add "REGION", such as "eu-west-1".']
+
+
+def _request(message: Message, sender: str) -> dict[str, Any]:
+    parts = (("Text", "body"), ("Html", "html"))
+    body = {part: _text(message.content[key]) for part, key in parts if message.content.get(key)}
+    return {
+        "FromEmailAddress": sender,
+        "Destination": {"ToAddresses": [parse_email(message.to)]},
+        "Content": {
+            "Simple": {
+                "Subject": _text(message.content.get("subject")),
+                "Body": body or {"Text": _text("")},
+                "Headers": [{"Name": "X-Notification-ID", "Value": message.key}],
+            }
+        },
+        "EmailTags": [{"Name": TAG, "Value": message.key}],
+    }
+
+
+def _text(value: Any) -> dict[str, str]:
+    if not isinstance(value, str):
+        raise ValueError
+    value.encode()  # half of a surrogate pair is a ValueError too
+    return {"Data": value, "Charset": "UTF-8"}
+
+
+def _refusal(error: ClientError) -> Outcome:
+    """What an answer other than success comes to; its text is not kept, it quotes addresses."""
+    if error.operation_name != "SendEmail":  # boto3 asked another service for credentials first
+        return CREDENTIALS
+    code, text = (str(error.response["Error"].get(key)) for key in ("Code", "Message"))
+    for words, outcome in BY_TEXT.items():
+        if words in text.lower():
+            return outcome
+    return BY_CODE.get(code) or _by_status(code, error.response["ResponseMetadata"])
+
+
+def _by_status(code: str, metadata: Mapping[str, Any]) -> Outcome:
+    status, wait = metadata["HTTPStatusCode"], retry_after(metadata["HTTPHeaders"])
+    if code in TOO_FAST or status == 429:
+        return Outcome.throttled("throttled", "SES takes no more messages a second.", wait)
+    if status in (401, 403):
+        return CREDENTIALS
+    if status == 503 and wait is not None:
+        return Outcome.transient("ses_503", "SES is not available, and says until when.", wait)
+    if 400 <= status < 500:
+        return Outcome.permanent(f"ses_{status}", f"SES refused the message with {status}.")
+    return Outcome.ambiguous(f"ses_{status}", f"SES answered {status}, and may have taken it.")

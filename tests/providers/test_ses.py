@@ -1,0 +1,293 @@
+"""Amazon SES, by real HTTP: a server that is told how to answer, and moto for the whole way."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from notifications.enums import Channel
+from notifications.messages import Message
+from notifications.providers.ses import SESProvider
+from tests.servers.moto import MotoServer
+
+from .conformance import ProviderConformance, message, send
+from .http_server import RESET, Answer, Request, Server
+from .over_http import OverHTTP, brief
+
+FROM = "Shop <shop@example.com>"
+ACCESS = {"REGION": "eu-west-1", "ACCESS_KEY_ID": "AKIDEXAMPLE", "SECRET_ACCESS_KEY": "secret"}
+
+
+def make(url: str, timeout: float = 5.0, **options: Any) -> SESProvider:
+    return SESProvider("ses", {"FROM": FROM, **ACCESS, "ENDPOINT_URL": url, **options}, timeout)
+
+
+def to(local: str, **content: str) -> Message:
+    values = {"content": content} if content else {}
+    return message(Channel.EMAIL, f"{local}@example.org", **values)
+
+
+def refusal(status: int, code: str, text: str) -> Answer:
+    body = json.dumps({"message": text}).encode()
+    return Answer(status, body, {"x-amzn-ErrorType": code, "Content-Type": "application/json"})
+
+
+def answer(request: Request) -> Answer | str:
+    """What a recipient's name says; its id is made of our tag, so that order can be judged."""
+    sent = json.loads(request.body)
+    [recipient] = sent["Destination"]["ToAddresses"]
+    word = recipient.partition("@")[0]
+    if word == "reset":
+        return RESET
+    if "Exception" in word or word == "MessageRejected":
+        return refusal(400, word, f"Not {recipient}")
+    [tag] = sent["EmailTags"]
+    return Answer(200, json.dumps({"MessageId": f"0102-{tag['Value']}"}).encode())
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(answer) as server:
+        yield server
+
+
+@pytest.fixture
+def provider(server: Server) -> Iterator[SESProvider]:
+    provider = make(server.url)
+    yield provider
+    provider.close()
+
+
+class TestSES(ProviderConformance):
+    def accepted(self) -> Message:
+        return to("ada")
+
+    def transient(self) -> Message:
+        return to("SendingPausedException")
+
+    def permanent(self) -> Message:
+        return to("MessageRejected")
+
+    def ambiguous(self) -> Message:
+        return to("reset")
+
+    def throttled(self) -> Message:
+        return to("TooManyRequestsException")
+
+
+class TestTheWayToSES(OverHTTP):
+    def make(self, url: str, timeout: float = 5.0) -> SESProvider:
+        return make(url, timeout)
+
+    def success(self) -> Answer:
+        return Answer(200, b'{"MessageId": "0102"}')
+
+    def accepted(self) -> Message:
+        return to("ada")
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "text", "kind", "code"),
+    [
+        (429, "TooManyRequestsException", "Slow down", "throttled", "throttled"),
+        (400, "ThrottlingException", "Maximum sending rate exceeded.", "throttled", "throttled"),
+        (400, "Throttling", "Maximum sending rate exceeded.", "throttled", "throttled"),
+        (400, "ThrottlingException", "Daily message quota exceeded.", "throttled", "daily_quota"),
+        (400, "LimitExceededException", "Too many", "throttled", "daily_quota"),
+        (400, "AccountSuspendedException", "No", "transient", "account_paused"),
+        (400, "SendingPausedException", "No", "transient", "account_paused"),
+        (400, "MessageRejected", "Sending suspended for it", "transient", "account_paused"),
+        (400, "MailFromDomainNotVerifiedException", "No", "transient", "mail_from_domain"),
+        (
+            400,
+            "MessageRejected",
+            "Email address is not verified. The following identities failed the check in region "
+            "EU-WEST-1: ada@example.org",
+            "transient",
+            "not_verified",
+        ),
+        (400, "MessageRejected", "Contains a virus", "permanent", "message_rejected"),
+        (404, "NotFoundException", "Configuration set", "transient", "configuration_set"),
+        (400, "BadRequestException", "Missing final '@domain'", "permanent", "ses_400"),
+        (413, "RequestEntityTooLarge", "Too large", "permanent", "ses_413"),
+        (403, "SignatureDoesNotMatch", "Check your key", "transient", "credentials"),
+        (403, "ExpiredTokenException", "Expired", "transient", "credentials"),
+        (403, "UnrecognizedClientException", "Who?", "transient", "credentials"),
+        (400, "RequestExpired", "Clock skew", "transient", "credentials"),
+        (500, "InternalFailure", "Oh", "ambiguous", "ses_500"),
+        (503, "ServiceUnavailable", "Oh", "ambiguous", "ses_503"),
+    ],
+)
+def test_refusals_are_sorted(
+    server: Server,
+    provider: SESProvider,
+    status: int,
+    said: str,
+    text: str,
+    kind: str,
+    code: str,
+):
+    server.behave = lambda _: refusal(status, said, text)
+    [outcome] = send(provider, to("ada"))
+    assert (outcome.kind, outcome.code) == (kind, code)
+    assert "example.org" not in outcome.detail
+    assert len(server.arrived) == 1
+
+
+def test_a_spent_quota_is_left_alone_for_long(server: Server, provider: SESProvider):
+    server.behave = lambda _: refusal(400, "ThrottlingException", "Daily message quota exceeded")
+    [outcome] = send(provider, to("ada"))
+    assert outcome.retry_after == 600
+
+
+def test_a_message_goes_as_it_was_written_and_with_our_id(server: Server, provider: SESProvider):
+    sent = to("ada", subject="№ 7 ist da 📦", body="Zwölf", html="<p>Zwölf</p>")
+    [outcome] = send(provider, sent)
+    [arrived] = server.arrived
+    assert outcome.provider_message_id == f"0102-{sent.key}"
+    assert arrived.path == "/v2/email/outbound-emails"
+    assert json.loads(arrived.body) == {
+        "FromEmailAddress": FROM,
+        "Destination": {"ToAddresses": ["ada@example.org"]},
+        "Content": {
+            "Simple": {
+                "Subject": {"Data": "№ 7 ist da 📦", "Charset": "UTF-8"},
+                "Body": {
+                    "Text": {"Data": "Zwölf", "Charset": "UTF-8"},
+                    "Html": {"Data": "<p>Zwölf</p>", "Charset": "UTF-8"},
+                },
+                "Headers": [{"Name": "X-Notification-ID", "Value": sent.key}],
+            }
+        },
+        "EmailTags": [{"Name": "notification-id", "Value": sent.key}],
+    }
+
+
+def test_a_message_has_only_the_parts_that_were_written(server: Server, provider: SESProvider):
+    send(provider, to("ada", subject="s", body="b"), to("ada", subject="s", html="h"))
+    contents = [json.loads(arrived.body)["Content"]["Simple"] for arrived in server.arrived]
+    assert sorted([*content["Body"]] for content in contents) == [["Html"], ["Text"]]
+
+
+def test_a_sender_is_written_in_ascii(server: Server):
+    provider = make(server.url, FROM="Müller & Söhne <shop@müller.example>")
+    send(provider, to("ada"))
+    sender = json.loads(server.arrived[0].body)["FromEmailAddress"]
+    assert sender.isascii()
+    assert sender.endswith("<shop@xn--mller-kva.example>")
+
+
+def test_what_is_no_e_mail_never_leaves(server: Server, provider: SESProvider):
+    for wrong in (
+        message(Channel.EMAIL, "a@b.example, c@d.example"),
+        to("ada", subject="s", body="half \ud83d"),
+        to("ada", body="without a subject"),
+    ):
+        assert brief(send(provider, wrong)) == [("permanent", "invalid_message")]
+    assert not server.arrived
+
+
+def test_events_come_through_the_configuration_set(server: Server):
+    assert not make(server.url).reports_delivery
+    provider = make(server.url, CONFIGURATION_SET="events")
+    assert provider.reports_delivery
+    send(provider, to("ada"))
+    assert json.loads(server.arrived[0].body)["ConfigurationSetName"] == "events"
+
+
+def test_requests_are_signed_with_the_keys_of_the_options(server: Server, provider: SESProvider):
+    send(provider, to("ada"))
+    assert "Credential=AKIDEXAMPLE/" in server.arrived[0].headers["Authorization"]
+    assert "/eu-west-1/ses/" in server.arrived[0].headers["Authorization"]
+
+
+def test_without_credentials_anywhere_it_says_so(server: Server, monkeypatch: pytest.MonkeyPatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    options = {"FROM": FROM, "REGION": "eu-west-1", "ENDPOINT_URL": server.url}
+    provider = SESProvider("ses", options, 5.0)
+    assert brief(send(provider, to("ada"))) == [("transient", "credentials")]
+    assert not server.arrived
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"FROM": "shop"}, "FROM"),
+        ({"REGION": "eu west"}, "REGION"),
+        ({"ENDPOINT_URL": "localhost:9000"}, "ENDPOINT_URL"),
+        ({"CONFIGURATION_SET": "a b"}, "CONFIGURATION_SET"),
+        ({"ACCESS_KEY_ID": "AKID", "REGION": "eu-west-1"}, "SECRET_ACCESS_KEY"),
+        ({}, "REGION"),
+    ],
+)
+def test_unusable_options_are_reported(
+    options: dict[str, Any], word: str, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    [problem] = SESProvider.problems({"FROM": FROM, **options})
+    assert word in problem
+    with pytest.raises(ImproperlyConfigured, match=word):
+        SESProvider("ses", {"FROM": FROM, **options}, 5.0)
+
+
+def test_djangos_own_address_must_be_usable_when_no_other_is_set(settings):
+    settings.DEFAULT_FROM_EMAIL = "webmaster@localhost"
+    [problem] = SESProvider.problems(ACCESS)
+    assert "FROM" in problem
+    settings.DEFAULT_FROM_EMAIL = FROM
+    assert SESProvider.problems(ACCESS) == []
+    assert SESProvider("ses", ACCESS, 5.0).sender == FROM
+
+
+def test_a_secret_stays_out_of_problems():
+    [problem] = SESProvider.problems({"SECRET_ACCESS_KEY": "hush hush"})
+    assert "hush" not in problem
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[MotoServer]:
+    server = MotoServer()
+    server.start()
+    yield server
+    server.close()
+
+
+def test_the_whole_way_to_an_account_at_aws(moto: MotoServer):
+    client = boto3.session.Session().client(
+        "sesv2",
+        region_name="eu-west-1",
+        endpoint_url=moto.url,
+        aws_access_key_id="AKIDEXAMPLE",
+        aws_secret_access_key="secret",
+    )
+    client.create_email_identity(EmailIdentity="example.com")
+    [outcome] = send(make(moto.url), to("ada", subject="Hello", body="You there"))
+    assert outcome.kind == "accepted"
+    [kept] = moto.data()["ses"]["Message"]
+    assert kept["id"] == outcome.provider_message_id
+    assert kept["destinations"] == {"ToAddresses": ["ada@example.org"]}
+    assert (kept["subject"], kept["body"]) == ("Hello", "You there")
+
+
+def test_a_sender_that_the_account_has_not_verified_is_our_fault(moto: MotoServer):
+    outcomes = send(make(moto.url, FROM="shop@elsewhere.example"), to("ada"))
+    assert brief(outcomes) == [("transient", "not_verified")]
+
+
+def test_nothing_is_said_of_the_message_even_when_everything_is_logged(
+    server: Server, provider: SESProvider, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.INFO):
+        send(provider, to("ada"), to("MessageRejected"), to("reset"))
+    assert "example.org" not in caplog.text
+    assert "secret" not in caplog.text
