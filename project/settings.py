@@ -199,12 +199,44 @@ def _mail_settings() -> dict[str, Any]:
     return {"MAILERS": {"default": {"BACKEND": mail["EMAIL_BACKEND"], "OPTIONS": options}}}
 
 
+def _deliver_by(channel: str, provider: str, backend: str, **options: str) -> None:
+    """Take a channel from the simulated provider; options that are empty are left out."""
+    given = {name: value for name, value in options.items() if value}
+    NOTIFICATIONS.setdefault("CHANNELS", {})[channel] = {"PROVIDERS": [provider]}
+    NOTIFICATIONS.setdefault("PROVIDERS", {})[provider] = {
+        "BACKEND": f"notifications.providers.{backend}",
+        "OPTIONS": given,
+    }
+
+
+# AWS sets the region by itself wherever it runs a container: that alone must not send e-mail.
 if env.str("EMAIL_URL", ""):
     globals().update(_mail_settings())
-    NOTIFICATIONS["CHANNELS"] = {"email": {"PROVIDERS": ["smtp"]}}
-    NOTIFICATIONS["PROVIDERS"] = {
-        "smtp": {"BACKEND": "notifications.providers.django_email.DjangoEmailProvider"}
-    }
+    _deliver_by("email", "smtp", "django_email.DjangoEmailProvider")
+elif env.str("AWS_REGION", "") and env.str("DEFAULT_FROM_EMAIL", ""):
+    _deliver_by(
+        "email",
+        "ses",
+        "ses.SESProvider",
+        REGION=env.str("AWS_REGION"),
+        CONFIGURATION_SET=env.str("AWS_SES_CONFIGURATION_SET", ""),
+    )
+
+if env.str("TWILIO_ACCOUNT_SID", ""):
+    _deliver_by(
+        "sms",
+        "twilio",
+        "twilio.TwilioProvider",
+        ACCOUNT_SID=env.str("TWILIO_ACCOUNT_SID"),
+        AUTH_TOKEN=env.str("TWILIO_AUTH_TOKEN", ""),
+        API_KEY_SID=env.str("TWILIO_API_KEY_SID", ""),
+        API_KEY_SECRET=env.str("TWILIO_API_KEY_SECRET", ""),
+        FROM=env.str("TWILIO_FROM", ""),
+        MESSAGING_SERVICE_SID=env.str("TWILIO_MESSAGING_SERVICE_SID", ""),
+        STATUS_CALLBACK=env.str("TWILIO_STATUS_CALLBACK", ""),
+        EDGE=env.str("TWILIO_EDGE", ""),
+        REGION=env.str("TWILIO_REGION", ""),
+    )
 
 LOGGING: dict[str, Any] = {
     "version": 1,

@@ -25,6 +25,13 @@ import json, project.settings as s
 print(json.dumps({k: v for k, v in vars(s).items() if k.isupper()}, default=str))
 """
 
+CHECK = """
+import os; os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+import django; django.setup()
+from django.core.management import call_command
+call_command("check")
+"""
+
 
 def read(env: dict[str, str]) -> dict[str, Any]:
     """The settings under `env`; raises with what was written to stderr."""
@@ -140,6 +147,53 @@ c = get_connection(); print(c.host, c.port, c.use_tls, c.username)
 def test_an_email_url_without_a_known_scheme_says_which_there_are() -> None:
     with pytest.raises(RuntimeError, match="smtp://HOST"):
         read({"EMAIL_URL": "carrier-pigeon://loft"})
+
+
+SES = {"AWS_REGION": "eu-west-1", "DEFAULT_FROM_EMAIL": "Shop <shop@example.com>"}
+TWILIO = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "hush",
+    "TWILIO_FROM": "+15005550006",
+}
+
+
+def test_a_region_of_aws_and_a_sender_take_email_to_ses() -> None:
+    notifications = read(SES)["NOTIFICATIONS"]
+    assert notifications["CHANNELS"] == {"email": {"PROVIDERS": ["ses"]}}
+    assert notifications["PROVIDERS"]["ses"]["OPTIONS"] == {"REGION": "eu-west-1"}
+    notifications = read({**SES, "AWS_SES_CONFIGURATION_SET": "events"})["NOTIFICATIONS"]
+    assert notifications["PROVIDERS"]["ses"]["OPTIONS"]["CONFIGURATION_SET"] == "events"
+
+
+def test_the_region_that_aws_sets_in_its_containers_alone_sends_no_email() -> None:
+    assert read({"AWS_REGION": "eu-west-1"})["NOTIFICATIONS"] == {}
+
+
+def test_an_email_url_goes_before_ses() -> None:
+    notifications = read({**SES, "EMAIL_URL": "smtp://mail.example.com"})["NOTIFICATIONS"]
+    assert notifications["CHANNELS"] == {"email": {"PROVIDERS": ["smtp"]}}
+    assert list(notifications["PROVIDERS"]) == ["smtp"]
+
+
+def test_an_account_at_twilio_takes_sms_there() -> None:
+    notifications = read(TWILIO)["NOTIFICATIONS"]
+    assert notifications["CHANNELS"] == {"sms": {"PROVIDERS": ["twilio"]}}
+    assert notifications["PROVIDERS"]["twilio"]["OPTIONS"] == {
+        name.removeprefix("TWILIO_"): value for name, value in TWILIO.items()
+    }
+
+
+@pytest.mark.parametrize("env", [SES, TWILIO, SES | TWILIO], ids=["ses", "twilio", "both"])
+def test_what_the_environment_makes_of_the_providers_is_usable(env: dict[str, str]) -> None:
+    done = run(env, CHECK)
+    assert "no issues" in done.stdout, done.stderr
+
+
+def test_half_an_account_at_twilio_is_reported_with_what_is_missing() -> None:
+    done = run({"TWILIO_ACCOUNT_SID": TWILIO["TWILIO_ACCOUNT_SID"]}, CHECK)
+    assert done.returncode
+    assert '"AUTH_TOKEN"' in done.stderr
+    assert '"MESSAGING_SERVICE_SID"' in done.stderr
 
 
 def test_celery_keeps_its_database_connection_between_tasks() -> None:
