@@ -53,7 +53,7 @@ def depth(broker: RabbitMQ, name: str = NORMAL) -> int:
 def test_messages_are_kept_over_a_crash_of_the_broker(broker: RabbitMQ, stack: Stack) -> None:
     worker = stack.worker()  # declares the queues
     assert worker.stop() == 0
-    stack.accept(5)
+    stack.accept(1)  # more in one call would wait for a dispatcher
     wait_until(lambda: depth(broker) > 0, what="the relay has published")
     broker.kill()
     broker.start()
