@@ -12,6 +12,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
 from phonenumbers import PhoneNumberType
 
+from .conf import get_settings
+
 UNSAFE_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Control characters, line separators and bidi controls: never in a header or an address."""
 
@@ -31,6 +33,7 @@ HOST_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 PRIVATE_SUFFIXES = (".local", ".internal", ".localhost", ".home.arpa")
 URL_PORTS = frozenset({None, 443, 8443})
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 URL_MAX = 2048
 
 _check_email = EmailValidator(allowlist=[])
@@ -83,14 +86,28 @@ def parse_url(text: str) -> str:
         port = parts.port
     except ValueError as error:
         raise _bad_url("it cannot be parsed") from error
-    if parts.scheme != "https":
-        raise _bad_url("it must begin with https://")
     if "@" in parts.netloc:
         raise _bad_url("it must not hold a user name or password")
+    if not (loopback_is_allowed() and _is_for_development(parts)):
+        _check_public(parts, port)
+    return text
+
+
+def loopback_is_allowed() -> bool:
+    """Whether URLs may lead to this machine: while developing, with WEBHOOK_LOOPBACK."""
+    return get_settings().webhook_loopback
+
+
+def _is_for_development(parts: SplitResult) -> bool:
+    return parts.scheme in ("http", "https") and parts.hostname in LOOPBACK_HOSTS
+
+
+def _check_public(parts: SplitResult, port: int | None) -> None:
+    if parts.scheme != "https":
+        raise _bad_url("it must begin with https://")
     if port not in URL_PORTS:
         raise _bad_url("the port must be 443 or 8443")
     _check_host(parts)
-    return text
 
 
 def _check_host(parts: SplitResult) -> None:

@@ -12,6 +12,7 @@
 | notifications.E008 | PostgreSQL confirms commits before they are on disk |
 | notifications.E009 | a frozen broker would be waited for without end |
 | notifications.E010 | Celery would ask of quorum queues what RabbitMQ refuses |
+| notifications.E011 | webhooks may be sent to this machine itself, and DEBUG is off |
 | notifications.W001 | SQLite is not in WAL mode |
 | notifications.W002 | SQLite's transactions do not begin IMMEDIATE |
 | notifications.W003 | Celery runs tasks where they are published instead of in a worker |
@@ -52,6 +53,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = [
         Error(f"NOTIFICATIONS{p.path} {p.message}", hint=p.hint, id=f"{TAG}.E001") for p in problems
     ]
+    found += _check_loopback(settings)
     return [*found, *_check_providers(settings), *_check_gates(settings)]
 
 
@@ -108,6 +110,16 @@ def _check_provider(
                 hint=f'Name a provider there whose backend carries "{channel.value}".',
                 id=f"{TAG}.E005",
             )
+
+
+def _check_loopback(settings: Settings) -> Iterator[CheckMessage]:
+    if settings.webhook_loopback and not django_settings.DEBUG:
+        yield Error(
+            'NOTIFICATIONS["WEBHOOK_LOOPBACK"] is on and DEBUG is off: '
+            "tenants could reach what this machine serves to itself alone.",
+            hint="Leave it out; it is for development.",
+            id=f"{TAG}.E011",
+        )
 
 
 def _check_gates(settings: Settings) -> Iterator[CheckMessage]:

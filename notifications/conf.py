@@ -133,6 +133,7 @@ class Settings:
     hint_seconds: float = 30.0
     max_abandons: int = 5
     retention_days: int = 90
+    webhook_loopback: bool = False
 
     def channel(self, channel: str) -> ChannelSettings:
         return self.channels[Channel(channel)]
@@ -183,6 +184,7 @@ def parse(raw: Any) -> tuple[Settings, list[Problem]]:
         hint_seconds=reader.take("HINT_SECONDS", 30.0, _positive),
         max_abandons=reader.take("MAX_ABANDONS", 5, _positive_int),
         retention_days=reader.take("RETENTION_DAYS", 90, _positive_int),
+        webhook_loopback=reader.take("WEBHOOK_LOOPBACK", False, _bool),
     )
     reader.finish()
     _check_leases(settings, reader.problems)

@@ -31,7 +31,8 @@ class Message:
     """One notification as a provider sees it.
 
     `key` is the same on every attempt of a notification: a provider that honours keys
-    turns a repeated send into a no-op. `attempt` counts from 1.
+    turns a repeated send into a no-op. `attempt` counts from 1. `secrets` are what a message
+    to a receiver of the tenant's own is signed with; every live one of them.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Message:
     content: Mapping[str, Any]
     metadata: Mapping[str, str] = field(default_factory=dict)
     attempt: int = 1
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ def test_the_table_of_ids_names_them_all() -> None:
         ),
         ({"GATES": {"BACKEND": "notifications.gates.none"}}, "E006", ["notifications.gates.none"]),
         ({"GATES": {"OPTIONS": {"NONSENSE": 1}}}, "E006", ["NONSENSE"]),
+        ({"WEBHOOK_LOOPBACK": True}, "E011", ["WEBHOOK_LOOPBACK", "DEBUG"]),
     ],
 )
 def test_an_unusable_setting_is_an_error_with_what_to_type(

@@ -37,6 +37,12 @@ class Provider(ABC):
     honours_key: bool = False
     """A repeated send with the same `Message.key` has no second effect."""
 
+    one_account: ClassVar[bool] = True
+    """Whoever it hands messages to is one party, whose refusals concern the messages of all.
+
+    Where each recipient has a server of its own, one that refuses slows nobody else down.
+    """
+
     concurrency: int = 1
     """How many messages it sends at the same time in one process.
 
