@@ -12,6 +12,7 @@ from django.db import InterfaceError, OperationalError
 from ..conf import get_settings
 from ..gates import get_breaker, tally
 from ..messages import Outcome, Passage
+from ..providers.registry import get_provider
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,8 @@ class Circuit:
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
-        self._is_guarded = get_settings().providers[provider].circuit is not None
+        guarded = get_settings().providers[provider].circuit is not None
+        self._is_guarded = guarded and get_provider(provider).one_account
 
     def wait(self) -> float:
         """Seconds until it is worth asking; 0 where a message, or a probe, may go now."""

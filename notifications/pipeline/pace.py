@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError
 from ..enums import AttemptOutcome, Scope
 from ..gates import get_pacer
 from ..messages import Limit, Outcome, Pace
+from ..providers.registry import get_provider
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ REFUSALS = (AttemptOutcome.THROTTLED, AttemptOutcome.TRANSIENT)
 
 def current(provider: str) -> Pace:
     """How fast `provider` may be used now; never inside a transaction."""
+    if not get_provider(provider).one_account:
+        return Pace()
     try:
         return get_pacer().current(provider)
     except (OperationalError, InterfaceError) as error:
@@ -48,7 +51,7 @@ def tell(provider: str, outcomes: Sequence[Outcome]) -> None:
     """Count what was sent, and slow the account down where the provider asks for it."""
     _meter.count(provider, len(outcomes))
     waits = [_wait(outcome) for outcome in outcomes if _is_refusal(outcome)]
-    if not waits:
+    if not waits or not get_provider(provider).one_account:
         return
     try:
         get_pacer().slow(provider, max(waits), _meter.rate(provider))
