@@ -47,10 +47,13 @@ def decide(
     on_unknown: OnUnknown,
     honours_key: bool,
     following: str = "",
+    one_account: bool = True,
 ) -> Decision:
     """What becomes of a notification after `outcome`.
 
-    A provider that has definitely not taken it leaves it to the `following` one, at once.
+    A provider that has definitely not taken it leaves it to the `following` one, at once. To be
+    throttled is free where it is our account that is too fast; where each recipient refuses for
+    itself (`one_account` is not so), one that does so for ever uses up the attempts.
 
     A message that may have been delivered once is never called failed: when no attempt is
     left, or a later attempt is refused for good, it is parked as unknown, unless the provider
@@ -64,11 +67,11 @@ def decide(
             return Decision(Move.ACCEPT)
         case AttemptOutcome.ABANDONED:
             return Decision(Move.ABANDON, free=True)
-        case AttemptOutcome.THROTTLED:
+        case AttemptOutcome.THROTTLED if one_account:
             return _retry(outcome, history, policy, following, free=True)
         case AttemptOutcome.PERMANENT:
             return Decision(last)
-        case AttemptOutcome.TRANSIENT:
+        case AttemptOutcome.TRANSIENT | AttemptOutcome.THROTTLED:
             if exhausted:
                 return Decision(last)
             return _retry(outcome, history, policy, following)

@@ -53,6 +53,19 @@ def test_only_throttled_and_abandoned_attempts_are_free() -> None:
     assert free == {AttemptOutcome.THROTTLED, AttemptOutcome.ABANDONED}
 
 
+def test_throttling_by_a_recipient_of_its_own_uses_up_the_attempts() -> None:
+    said = Outcome.throttled("x")
+    decisions = [
+        decide(said, History(spent), POLICY, RETRY, honours_key=True, one_account=False)
+        for spent in (1, 2, 3)
+    ]
+    assert [(d.move, d.free) for d in decisions] == [
+        (Move.RETRY, False),
+        (Move.RETRY, False),
+        (Move.FAIL, False),
+    ]
+
+
 def test_the_delay_doubles_up_to_its_maximum() -> None:
     assert [backoff(n, POLICY) for n in (1, 2, 3, 9, 10, 1000)] == [2, 4, 8, 512, 600, 600]
 

@@ -42,6 +42,7 @@ class Abilities:
     name: str
     honours_key: bool = False
     reports_delivery: bool = False
+    one_account: bool = True
 
 
 def settle(token: UUID, provider: str, ended: Sequence[Ended]) -> Mapping[UUID, Decision]:
@@ -77,7 +78,7 @@ def _abilities_of(name: str) -> Abilities:
     if name not in get_settings().providers:  # taken out of the settings since the attempt
         return Abilities(name)
     provider = get_provider(name)
-    return Abilities(name, provider.honours_key, provider.reports_delivery)
+    return Abilities(name, provider.honours_key, provider.reports_delivery, provider.one_account)
 
 
 def _decide(abilities: Abilities, ended: Ended) -> Decision:
@@ -85,7 +86,13 @@ def _decide(abilities: Abilities, ended: Ended) -> Decision:
     history = History(ended.row.spent_attempts, ended.row.was_ambiguous)
     following = route.following(ended.row, abilities.name)
     return decide(
-        ended.outcome, history, channel.retry, channel.on_unknown, abilities.honours_key, following
+        ended.outcome,
+        history,
+        channel.retry,
+        channel.on_unknown,
+        abilities.honours_key,
+        following,
+        abilities.one_account,
     )
 
 
