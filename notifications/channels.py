@@ -39,6 +39,8 @@ class ChannelRow:
     parse_to: Callable[[str], str]
     content: Mapping[str, ContentField]
     one_of: tuple[str, ...] = ()
+    signed: bool = False
+    """Whether its recipients are endpoints, with secrets to sign with."""
 
 
 def _text(value: Any) -> str:
@@ -104,6 +106,7 @@ _ROWS = (
             "event": ContentField(_event),
             "payload": ContentField(_any_json, required=True),
         },
+        signed=True,
     ),
 )
 

@@ -112,6 +112,29 @@ class CircuitState(TextChoices):
     OPEN = "open", "open"
 
 
+class Event(TextChoices):
+    """What endpoints can ask to be told of."""
+
+    DELIVERED = "notification.delivered"
+    UNDELIVERED = "notification.undelivered"
+    FAILED = "notification.failed"
+    UNKNOWN = "notification.unknown"
+    ENDPOINT_DISABLED = "endpoint.disabled"
+
+    @property
+    def family(self) -> str:
+        """It and all its kind, as `notification.*`."""
+        return self.value.partition(".")[0] + ".*"
+
+
+class DisabledReason(TextChoices):
+    """Why nothing is sent to an endpoint."""
+
+    GONE = "gone", "it answered 410"
+    FAILING = "failing", "nothing but failures for five days"
+    REQUESTED = "requested", "it was switched off"
+
+
 class OnUnknown(StrEnum):
     """What becomes of a notification whose attempt had an ambiguous outcome."""
 

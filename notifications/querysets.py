@@ -22,7 +22,7 @@ from .lifecycle import IN_FLIGHT, MOVES, WAITING, Move, states_of
 from .settlements import PROVEN, Settlement, settle
 
 if TYPE_CHECKING:
-    from .models import APIKey, Notification, Tenant, Worker  # noqa: F401 - types only
+    from .models import APIKey, Endpoint, Notification, Tenant, Worker  # noqa: F401 - types only
 
 
 CLAIMED = (
@@ -73,6 +73,12 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
     def live(self) -> "APIKeyQuerySet":
         """Keys that open the door now: not revoked, not expired."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), revoked_at=None)
+
+
+class EndpointQuerySet(models.QuerySet["Endpoint"]):
+    def registered(self, tenant: "Tenant") -> "EndpointQuerySet":
+        """Those of `tenant` that have a URL: all but its default."""
+        return self.filter(tenant=tenant).exclude(url="")
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
