@@ -10,7 +10,7 @@ from functools import partial
 from uuid import UUID
 
 from ..conf import LEASE_MARGIN_SECONDS
-from ..enums import Channel
+from ..enums import Channel, WaitReason
 from ..lifecycle import Move
 from ..messages import Message, Outcome, Passage
 from ..models import Notification
@@ -21,11 +21,15 @@ from . import database, pace, policy
 from .admit import admit
 from .circuit import Circuit
 from .lease import Lease, Report
+from .receivers import Receivers
 from .rescue import expire
 from .settle import Ended, settle
 from .window import Window, window_of
 
 logger = logging.getLogger(__name__)
+
+UNREADABLE_SECONDS = 60.0
+"""How long a row waits whose secret cannot be read."""
 
 
 def deliver(
@@ -46,9 +50,21 @@ def deliver(
 def _send(lease: Lease, rows: list[Notification]) -> list[Notification]:
     """Send what may go now; returns what was held up on the way, and may go another."""
     left: list[Notification] = []
+    receivers = Receivers(rows)
+    rows = _hold_unreadable(lease, receivers, rows)
     for provider, queue in admit(lease, rows).items():
-        left += Sending(lease, get_provider(provider)).send(queue)
+        left += Sending(lease, get_provider(provider), receivers).send(queue)
     return left
+
+
+def _hold_unreadable(
+    lease: Lease, receivers: Receivers, rows: list[Notification]
+) -> list[Notification]:
+    """Put off what cannot be signed: whoever lost the key may find it, and nothing is lost."""
+    held = [row.pk for row in rows if receivers.is_unreadable(row)]
+    if held:
+        lease.put_off(dict.fromkeys(held, UNREADABLE_SECONDS), WaitReason.BACKOFF, "")
+    return [row for row in rows if row.pk not in held]
 
 
 Step = tuple[list[Notification], list[Notification]]
@@ -58,9 +74,10 @@ Step = tuple[list[Notification], list[Notification]]
 class Sending:
     """The windows of one lease at one provider."""
 
-    def __init__(self, lease: Lease, provider: Provider) -> None:
+    def __init__(self, lease: Lease, provider: Provider, receivers: Receivers) -> None:
         self.lease = lease
         self.provider = provider
+        self.receivers = receivers
         self.circuit = Circuit(provider.name)
         self.policy = policy.current()
         self.window = window_of(provider.name, provider.window)
@@ -134,7 +151,8 @@ class Sending:
         database.release_connection()
         try:
             deadline = self.lease.deadline(self.provider)
-            outcomes = self.provider.send([_message(row) for row in rows], deadline)
+            messages = [_message(row, self.receivers.secrets(row)) for row in rows]
+            outcomes = self.provider.send(messages, deadline)
         except Exception as error:  # a provider's bug must not decide that nothing was sent
             logger.error("provider %s raised %s", self.provider.name, type(error).__name__)
             outcomes = []
@@ -152,6 +170,7 @@ class Sending:
         ended = [Ended(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
         with database.atomic(savepoint=False):
             decisions = settle(self.lease.token, self.provider.name, ended)
+            self.receivers.learn(rows, outcomes)
             step = following()
         report = self.lease.report
         report.settled += len(decisions)
@@ -163,7 +182,7 @@ class Sending:
         return step
 
 
-def _message(row: Notification) -> Message:
+def _message(row: Notification, secrets: tuple[str, ...]) -> Message:
     return Message(
         key=str(row.pk),
         channel=Channel(row.channel),
@@ -172,4 +191,5 @@ def _message(row: Notification) -> Message:
         content=row.content,
         metadata=row.metadata,
         attempt=row.attempt_count,
+        secrets=secrets,
     )
