@@ -13,7 +13,7 @@ from ..lifecycle import MOVES, Move, status_of
 from ..messages import ProviderReceipt
 from ..models import Notification, Receipt
 from ..settlements import PROVEN
-from . import database, told
+from . import database, events, told
 from .told import Received, Settled
 
 
@@ -40,6 +40,7 @@ def record(arrivals: Sequence[Arrival]) -> None:
         by_kind[arrival.receipt.kind].append(arrival)
     for kind, found in sorted(by_kind.items()):
         rising = Notification.objects.raise_receipt([a.notification_id for a in found], kind)
+        events.record([row.pk for row in rising])
         database.on_commit(partial(_tell, kind, found, rising))
 
 

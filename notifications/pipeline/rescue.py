@@ -12,7 +12,7 @@ from ..enums import Channel, State, Status
 from ..messages import Outcome
 from ..models import Notification
 from ..signals import rows_rescued
-from . import database
+from . import database, events
 from .settle import Ended, settle
 from .told import Settled, tell_settled
 
@@ -79,6 +79,7 @@ def _lost(row: Notification, now: datetime) -> Outcome:
 def _close(rows: list[Notification], moved: int, status: Status) -> None:
     """Announce what `moved` says has ended; the rows are locked, so it is all of them."""
     assert moved == len(rows), "a locked row moved under our hands"  # noqa: S101 - an invariant
+    events.record([row.pk for row in rows])
     database.on_commit(lambda: _tell(rows, status))
 
 

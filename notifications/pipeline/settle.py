@@ -17,7 +17,7 @@ from ..providers.registry import get_provider
 from ..retry import Decision, History, decide
 from ..settlements import PROVEN, Settlement, Way
 from ..signals import attempt_finished, attempts_finished, writes_fenced
-from . import database, route
+from . import database, events, route
 from .receive import Arrival, store, tell_received
 from .told import Settled, tell_settled
 
@@ -61,6 +61,7 @@ def settle(token: UUID, provider: str, ended: Sequence[Ended]) -> Mapping[UUID, 
             ended = _fence(token, provider, ended, moved)
         _record_attempts(provider, ended)
         _record_receipts(provider, ended)
+        events.record([e.row.pk for e in ended])
         _announce_settled(abilities, ended, decisions)
     return {e.row.pk: decisions[e.row.pk] for e in ended}
 
