@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from django.apps import apps
 from django.urls import path, re_path
 
-from .api import openapi, operations, views
+from .api import endpoints, openapi, operations, views
 
 app_name = "notifications"
 
@@ -18,6 +18,10 @@ urlpatterns = [
     path("notifications/<str:id>/retry", views.RetryView.as_view(), name="retry"),
     path("batches/<str:id>", views.BatchView.as_view(), name="batch"),
     path("batches/<str:id>/cancel", views.CancelBatchView.as_view(), name="cancel-batch"),
+    path("endpoints", endpoints.EndpointListView.as_view(), name="endpoints"),
+    path("endpoints/<str:id>", endpoints.EndpointView.as_view(), name="endpoint"),
+    path("endpoints/<str:id>/rotate", endpoints.RotateView.as_view(), name="rotate-endpoint"),
+    path("endpoints/<str:id>/enable", endpoints.EnableView.as_view(), name="enable-endpoint"),
     path("healthz", operations.HealthView.as_view(), name="healthz"),
     path("readyz", operations.ReadyView.as_view(), name="readyz"),
     path("schema", openapi.SchemaView.as_view(), name="schema"),
@@ -31,4 +35,4 @@ if find_spec("prometheus_client"):
 if apps.is_installed("drf_spectacular_sidecar"):
     urlpatterns += [path("docs", openapi.DocsView.as_view(), name="docs")]
 
-urlpatterns += [re_path(r"^(notify|notifications|batches)/", views.NothingView.as_view())]
+urlpatterns += [re_path(r"^(notify|notifications|batches|endpoints)/", views.NothingView.as_view())]

@@ -82,6 +82,7 @@ ACCEPTING = (400, 401, 403, 405, 409, 413, 415, 422, 503)
 URI = text(format="uri")
 REPLAYED = {"const": "true"}
 BY_ID = {"name": "id", "in": "path", "required": True, "schema": ID}
+BY_ID_OR_DEFAULT = {**BY_ID, "schema": {"anyOf": [ID, {"const": "default"}]}}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -215,6 +216,81 @@ PATHS: dict[str, Schema] = {
             "requestBody": _body("CancelRequest", required=False),
             "responses": {
                 "200": _answer("The batch, and how many were cancelled.", "CancelledBatch"),
+                **_problems(*WRITING),
+            },
+        },
+    },
+    "/endpoints": {
+        "get": {
+            "operationId": "listEndpoints",
+            "summary": "List the endpoints for webhooks",
+            "tags": ["endpoints"],
+            "responses": {
+                "200": _answer("All of them.", "EndpointList"),
+                **_problems(400, 401, 403, 405, 503),
+            },
+        },
+        "post": {
+            "operationId": "createEndpoint",
+            "summary": "Register an endpoint",
+            "description": "The answer shows its secret, which is never shown again.",
+            "tags": ["endpoints"],
+            "requestBody": _body("EndpointRequest"),
+            "responses": {
+                "201": _answer("Registered.", "EndpointWithSecret", Location=URI),
+                **_problems(400, 401, 403, 405, 409, 413, 415, 503),
+            },
+        },
+    },
+    "/endpoints/{id}": {
+        "parameters": [BY_ID],
+        "get": {
+            "operationId": "getEndpoint",
+            "summary": "Show an endpoint",
+            "tags": ["endpoints"],
+            "responses": {"200": _answer("The endpoint.", "Endpoint"), **_problems(*READING)},
+        },
+        "patch": {
+            "operationId": "changeEndpoint",
+            "summary": "Change what is given of an endpoint",
+            "tags": ["endpoints"],
+            "requestBody": _body("EndpointChange"),
+            "responses": {
+                "200": _answer("The endpoint as it is now.", "Endpoint"),
+                **_problems(*WRITING, 409),
+            },
+        },
+        "delete": {
+            "operationId": "deleteEndpoint",
+            "summary": "Forget an endpoint and its secrets",
+            "tags": ["endpoints"],
+            "responses": {"204": {"description": "Forgotten."}, **_problems(*READING)},
+        },
+    },
+    "/endpoints/{id}/rotate": {
+        "parameters": [BY_ID_OR_DEFAULT],
+        "post": {
+            "operationId": "rotateEndpoint",
+            "summary": "Give an endpoint a new secret",
+            "description": "The one before goes on signing for 24 hours. With `default` as the id, "
+            "the secret of all URLs that are not registered.",
+            "tags": ["endpoints"],
+            "requestBody": _body("NoFields", required=False),
+            "responses": {
+                "200": _answer("With the new secret, once.", "EndpointWithSecret"),
+                **_problems(*WRITING),
+            },
+        },
+    },
+    "/endpoints/{id}/enable": {
+        "parameters": [BY_ID],
+        "post": {
+            "operationId": "enableEndpoint",
+            "summary": "Send to a disabled endpoint again",
+            "tags": ["endpoints"],
+            "requestBody": _body("NoFields", required=False),
+            "responses": {
+                "200": _answer("The endpoint as it is now.", "Endpoint"),
                 **_problems(*WRITING),
             },
         },

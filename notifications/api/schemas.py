@@ -3,7 +3,16 @@
 from collections.abc import Iterable
 from typing import Any
 
-from ..enums import AttemptOutcome, Channel, Priority, ReceiptState, Status, WaitReason
+from ..enums import (
+    AttemptOutcome,
+    Channel,
+    DisabledReason,
+    Priority,
+    ReceiptState,
+    Status,
+    WaitReason,
+)
+from .endpoints import DESCRIPTION_MAX, EVENT_NAMES
 from .views import BATCH_MAX
 
 Schema = dict[str, Any]
@@ -14,7 +23,7 @@ def ref(name: str) -> Schema:
 
 
 def nullable(schema: Schema) -> Schema:
-    if isinstance(schema.get("type"), str):
+    if isinstance(schema.get("type"), str) and "enum" not in schema:
         return {**schema, "type": [schema["type"], "null"]}
     return {"anyOf": [schema, {"type": "null"}]}
 
@@ -159,6 +168,26 @@ PAGE = shape(
     }
 )
 
+ENDPOINT_FIELDS: dict[str, Schema] = {
+    "url": text(description="An https URL of a public host."),
+    "description": text(maxLength=DESCRIPTION_MAX),
+    "events": listing(one_of(EVENT_NAMES), description="What it is told of by itself."),
+}
+
+ENDPOINT = shape(
+    {
+        "id": text(description="A UUID, or `default`."),
+        "url": nullable(URL),
+        "description": text(),
+        "events": listing(one_of(EVENT_NAMES)),
+        "is_active": FLAG,
+        "disabled_reason": nullable(one_of(DisabledReason.values)),
+        "failing_since": nullable(TIME),
+        "former_secret_until": nullable(TIME),
+        "created_at": TIME,
+    }
+)
+
 FIELD_ERROR = shape(
     {
         "pointer": text(description="A JSON pointer into the body, or a slash and a parameter."),
@@ -238,6 +267,12 @@ SCHEMAS: dict[str, Schema] = {
     "BatchAnswer": BATCH_ANSWER,
     "Batch": BATCH,
     "CancelledBatch": {"allOf": [ref("Batch"), shape({"cancelled": COUNT})]},
+    "EndpointRequest": strict(ENDPOINT_FIELDS, required=("url",)),
+    "EndpointChange": strict(ENDPOINT_FIELDS, required=()),
+    "Endpoint": ENDPOINT,
+    "EndpointList": shape({"results": listing(ref("Endpoint"))}),
+    "EndpointWithSecret": {"allOf": [ref("Endpoint"), shape({"secret": text()})]},
+    "NoFields": strict({}, required=()),
     "FieldError": FIELD_ERROR,
     "Problem": PROBLEM,
     "Health": shape({"status": {"const": "ok"}}),

@@ -8,7 +8,8 @@ from django.urls import URLPattern
 
 from notifications import urls
 from notifications.enums import State
-from notifications.models import Batch, Notification, Tenant
+from notifications.models import Batch, Endpoint, Notification, Tenant
+from notifications.pipeline import endpoints
 from tests.api.conftest import API, stored
 
 pytestmark = pytest.mark.django_db
@@ -19,6 +20,9 @@ WITH_ID = {
     "retry": ("POST", "notification"),
     "batch": ("GET", "batch"),
     "cancel-batch": ("POST", "batch"),
+    "endpoint": ("GET", "endpoint"),
+    "rotate-endpoint": ("POST", "endpoint"),
+    "enable-endpoint": ("POST", "endpoint"),
 }
 """Each route that names an object: its method, and what it names."""
 
@@ -26,6 +30,7 @@ WITHOUT_ID = {
     "notify",
     "notify-batch",
     "notifications",
+    "endpoints",
     "healthz",
     "readyz",
     "schema",
@@ -51,7 +56,15 @@ def objects(tenant: Tenant, name: str = "") -> dict[str, Any]:
     """A batch and a notification in it, in a state in which the route `name` has its way."""
     batch = Batch.objects.create(tenant=tenant)
     state = State.FAILED if name == "retry" else State.QUEUED
-    return {"batch": batch, "notification": stored(tenant, batch=batch, state=state)}
+    return {
+        "batch": batch,
+        "notification": stored(tenant, batch=batch, state=state),
+        "endpoint": endpoints.create(tenant, "https://example.com/hook"),
+    }
+
+
+def everything() -> list[dict[str, Any]]:
+    return [*Notification.objects.values(), *Endpoint.objects.values()]
 
 
 def answer(api: API, name: str, id: object) -> tuple[int, dict[str, Any]]:
@@ -68,11 +81,11 @@ def test_another_tenant_s_object_is_a_404_like_a_random_id(
 ) -> None:
     found = objects(tenant, name)
     row = found[WITH_ID[name][1]]
-    before = Notification.objects.values().get()
+    before = everything()
     random = answer(stranger_api, name, uuid4())
     assert answer(stranger_api, name, row.pk) == random
     assert random[0] == 404
-    assert Notification.objects.values().get() == before
+    assert everything() == before
     assert answer(api, name, row.pk)[0] < 300
 
 
