@@ -70,12 +70,16 @@ NO_RATES: tuple[Rate, ...] = ()
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When a channel tries again: `backoff * 2**n` seconds, at most `backoff_max`."""
+    """When a channel tries again: `backoff * 2**n` seconds, at most `backoff_max`.
+
+    With a `schedule` it says after how many seconds each next attempt comes.
+    """
 
     max_attempts: int = 8
     backoff: float = 2.0
     backoff_max: float = 600.0
     jitter: bool = True
+    schedule: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +307,11 @@ def _channel(reader: _Reader, channel: Channel) -> ChannelSettings:
 
 def _retry(reader: _Reader) -> Retry:
     default = Retry()
+    schedule = reader.take("SCHEDULE", default.schedule, _seconds)
+    most = len(schedule) + 1 if schedule else default.max_attempts
     values = Retry(
-        max_attempts=reader.take("MAX_ATTEMPTS", default.max_attempts, _positive_int),
+        schedule=schedule,
+        max_attempts=reader.take("MAX_ATTEMPTS", most, _positive_int),
         backoff=reader.take("BACKOFF", default.backoff, _positive),
         backoff_max=reader.take("BACKOFF_MAX", default.backoff_max, _positive),
         jitter=reader.take("JITTER", default.jitter, _bool),
@@ -359,6 +366,12 @@ def _positive(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError("it must be a number above 0")
     return float(value)
+
+
+def _seconds(value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError("it must be a list of seconds, such as [5, 300, 1800]")
+    return tuple(_positive(seconds) for seconds in value)
 
 
 def _none(value: Any) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.conf import Retry
+from notifications.conf import Retry, parse
 from notifications.enums import AttemptOutcome, OnUnknown
 from notifications.lifecycle import Move
 from notifications.messages import Outcome
@@ -68,6 +68,40 @@ def test_throttling_by_a_recipient_of_its_own_uses_up_the_attempts() -> None:
 
 def test_the_delay_doubles_up_to_its_maximum() -> None:
     assert [backoff(n, POLICY) for n in (1, 2, 3, 9, 10, 1000)] == [2, 4, 8, 512, 600, 600]
+
+
+def test_a_schedule_says_each_delay_and_its_last_one_repeats() -> None:
+    policy = Retry(jitter=False, schedule=(5, 300, 1800))
+    assert [backoff(n, policy) for n in (0, 1, 2, 3, 4, 1000)] == [5, 5, 300, 1800, 1800, 1800]
+
+
+@given(st.integers(1, 20))
+def test_a_schedule_is_kept_within_a_tenth(spent: int) -> None:
+    policy = Retry(schedule=(5, 300, 86400))
+    assert 0.9 <= backoff(spent, policy) / policy.schedule[min(spent, 3) - 1] <= 1.1
+
+
+@pytest.mark.parametrize(
+    ("retry", "attempts"),
+    [
+        ({}, 8),
+        ({"SCHEDULE": [5, 300]}, 3),
+        ({"SCHEDULE": [5, 300], "MAX_ATTEMPTS": 20}, 20),
+        ({"SCHEDULE": []}, 8),
+    ],
+)
+def test_a_schedule_has_an_attempt_before_each_delay_and_one_after_the_last(
+    retry: dict[str, object], attempts: int
+) -> None:
+    parsed, problems = parse({"CHANNELS": {"webhook": {"RETRY": retry}}})
+    assert not problems
+    assert parsed.channel("webhook").retry.max_attempts == attempts
+
+
+@pytest.mark.parametrize("schedule", [5, "5", [0], [-1], ["5"], [True], [None]])
+def test_what_is_no_schedule_is_a_problem(schedule: object) -> None:
+    [problem] = parse({"CHANNELS": {"sms": {"RETRY": {"SCHEDULE": schedule}}}})[1]
+    assert problem.path.endswith('["SCHEDULE"]')
 
 
 @given(st.integers(1, 10_000))
