@@ -238,6 +238,16 @@ if env.str("TWILIO_ACCOUNT_SID", ""):
         REGION=env.str("TWILIO_REGION", ""),
     )
 
+# Three days, as Standard Webhooks suggests: a receiver may be away for a night, or a weekend.
+WEBHOOK_SCHEDULE = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
+
+if env.bool("WEBHOOKS", False):
+    _deliver_by("webhook", "webhook", "webhook.WebhookProvider")
+    NOTIFICATIONS["CHANNELS"]["webhook"]["RETRY"] = {"SCHEDULE": WEBHOOK_SCHEDULE}
+    NOTIFICATIONS["PROVIDERS"]["webhook"]["TIMEOUT"] = 15
+if env.bool("WEBHOOK_LOOPBACK", False):
+    NOTIFICATIONS["WEBHOOK_LOOPBACK"] = True
+
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

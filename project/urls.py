@@ -1,5 +1,6 @@
 """Everything the sample project serves."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
@@ -7,6 +8,9 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("notifications.urls")),
 ]
+
+if settings.DEBUG and settings.NOTIFICATIONS.get("WEBHOOK_LOOPBACK"):
+    urlpatterns.insert(0, path("receiver/", include("project.receiver")))
 
 handler400 = "notifications.api.handlers.bad_request"
 handler403 = "notifications.api.handlers.permission_denied"

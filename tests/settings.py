@@ -13,6 +13,8 @@ for name in (
     "CELERY_BROKER_URL",
     "REDIS_URL",
     "EMAIL_URL",
+    "WEBHOOKS",
+    "WEBHOOK_LOOPBACK",
     "METRICS_TOKEN",
     "DEBUG",
     "HTTPS",
