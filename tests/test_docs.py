@@ -312,12 +312,15 @@ def test_the_endpoints_are_those_of_the_url_conf() -> None:
         assert listed == served, path.name
 
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
 def _endpoints() -> Iterator[tuple[str, str]]:
     for pattern in urls.urlpatterns:
         if isinstance(pattern, URLPattern) and pattern.name:
             view = pattern.callback.view_class  # type: ignore[attr-defined] - all are class views
             path = "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(pattern.pattern))
-            yield from ((m, path) for m in ("GET", "POST", "DELETE") if hasattr(view, m.lower()))
+            yield from ((m, path) for m in METHODS if hasattr(view, m.lower()))
 
 
 def test_our_management_commands_are_listed() -> None:

@@ -1,6 +1,7 @@
 """Webhooks, at a real server over TLS: what is sent, how it is signed, what answers come to."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,10 +17,12 @@ from uuid_utils.compat import uuid7
 from notifications.enums import Channel, ReceiptState
 from notifications.messages import Message, Outcome
 from notifications.providers.webhook import WebhookProvider, sign
+from tests.processes import ROOT
 from tests.providers.conformance import ProviderConformance, message, send
 from tests.providers.receiver import Receiver, serving, trusted
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+DOCUMENT = ROOT / "docs" / "webhooks.md"
 OTHER_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
 
@@ -130,6 +133,34 @@ def test_what_was_changed_or_signed_by_another_is_not_verified(
     for secret, body in ((SECRET, arrived.body + b" "), (OTHER_SECRET, arrived.body)):
         with pytest.raises(WebhookVerificationError):
             Webhook(secret).verify(body, arrived.headers)
+
+
+@pytest.fixture(scope="module")
+def documented() -> Any:
+    """The function that the documentation gives to receivers."""
+    [code] = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    return found["verify"]
+
+
+def test_the_documented_code_verifies_what_is_sent_and_nothing_else(
+    provider: WebhookProvider, receiver: Receiver, documented: Any
+) -> None:
+    send(provider, webhook(receiver.url(), secrets=(SECRET, OTHER_SECRET)))
+    [arrived] = receiver.arrived
+    for secret in (SECRET, OTHER_SECRET):
+        documented(secret, arrived.headers, arrived.body)
+    late = {**arrived.headers, "webhook-timestamp": str(int(time.time()) - 301)}
+    another = "whsec_AAAAAAAAAAAAAAAAAAAAAAAA"
+    for secret, headers, body in (
+        (SECRET, arrived.headers, arrived.body + b" "),
+        (another, arrived.headers, arrived.body),
+        (SECRET, {**arrived.headers, "webhook-id": str(uuid7())}, arrived.body),
+        (SECRET, late, arrived.body),
+    ):
+        with pytest.raises(ValueError, match=r"signed|old"):
+            documented(secret, headers, body)
 
 
 # Answers
