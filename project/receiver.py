@@ -32,7 +32,8 @@ LOOPBACK = ("127.0.0.1", "::1")
 PAGE = """<!doctype html>
 <meta charset="utf-8"><meta http-equiv="refresh" content="2"><title>Receiver</title>
 <style>body {font: 15px/1.5 system-ui, sans-serif; margin: 2rem}
-td, th {padding: .3rem 1rem .3rem 0; text-align: left; vertical-align: top} pre {margin: 0; white-space: pre-wrap}</style>
+td, th {padding: .3rem 1rem .3rem 0; text-align: left; vertical-align: top}
+pre {margin: 0; white-space: pre-wrap}</style>
 <h1>What arrived here</h1>
 {% if arrivals %}<table>
 <tr><th>at</th><th>where</th><th>webhook-id</th><th>time</th><th>signature</th><th>answer</th>
