@@ -9,11 +9,12 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from ..enums import Channel, Event, Status
+from ..enums import Channel, Event, Priority, Status
 from ..messages import Draft
 from ..models import Endpoint, Notification, Tenant
 from .accept import accept_many
@@ -49,7 +50,7 @@ def record_disabled(endpoint: Endpoint, reason: str) -> None:
     """Tell the other endpoints of its tenant; inside the transaction that disables it."""
     payload = {"id": str(endpoint.pk), "url": endpoint.url, "disabled_reason": reason}
     drafts = [
-        _draft(other, Event.ENDPOINT_DISABLED, payload, None)
+        _draft(other, Event.ENDPOINT_DISABLED, payload)
         for other in _endpoints(endpoint.tenant)
         if other.pk != endpoint.pk and other.wants(Event.ENDPOINT_DISABLED)
     ]
@@ -75,16 +76,15 @@ def _drafts(rows: Iterable[Notification], endpoints: Collection[Endpoint]) -> It
         event = EVENT_OF[row.status]
         for endpoint in endpoints:
             if endpoint.wants(event):
-                yield _draft(endpoint, event, _payload(row), f"{event}:{row.pk}:{endpoint.pk}")
+                draft = _draft(endpoint, event, _payload(row))
+                key = f"{event}:{row.pk}:{endpoint.pk}"
+                # A campaign in bulk must not be followed by as many events ahead of others' mail.
+                yield replace(draft, priority=Priority(row.priority), idempotency_key=key)
 
 
-def _draft(endpoint: Endpoint, event: Event, payload: dict[str, Any], key: str | None) -> Draft:
-    return Draft(
-        channel=Channel.WEBHOOK,
-        to=endpoint.url,
-        content={"event": event.value, "payload": payload},
-        idempotency_key=key,
-    )
+def _draft(endpoint: Endpoint, event: Event, payload: dict[str, Any]) -> Draft:
+    content = {"event": event.value, "payload": payload}
+    return Draft(channel=Channel.WEBHOOK, to=endpoint.url, content=content)
 
 
 def _accept(tenant: Tenant, drafts: list[Draft]) -> None:

@@ -1,5 +1,6 @@
 """What becomes of notifications is told to the endpoints that ask: once each, whatever happens."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from notifications.pipeline.receive import Arrival, receive
 from notifications.pipeline.rescue import rescue
 from notifications.pipeline.settle import Ended, settle
 from notifications.signals import attempt_finished
+from tests.processes import Processes
 
 from .factories import attempt, fresh, sms, tenant
 
@@ -162,6 +164,13 @@ def test_what_a_lost_worker_leaves_behind_is_told() -> None:
     assert sorted(names()) == ["notification.failed", "notification.unknown"]
 
 
+@pytest.mark.parametrize("priority", ["urgent", "normal", "bulk"])
+def test_an_event_is_as_urgent_as_what_it_tells_of(priority: str) -> None:
+    subscribe()
+    attempt(sms(priority=priority))
+    assert [each.get_priority_display() for each in told()] == [priority]
+
+
 class Killed(BaseException):
     """As a process that ends: nobody catches it."""
 
@@ -184,6 +193,41 @@ def test_a_crash_after_the_commit_loses_no_event() -> None:
     [event] = told()
     attempt(event)
     assert fresh(event).status == Status.DELIVERED
+
+
+CRASH = """
+import os
+import django
+django.setup()
+from notifications import notify
+from notifications.enums import Channel
+from notifications.models import Tenant
+from notifications.pipeline import endpoints
+from notifications.pipeline.deliver import deliver
+from notifications.signals import attempt_finished
+shop = Tenant.objects.create(name="shop")
+endpoints.create(shop, "https://example.com/hook", told=["notification.*"])
+row = notify("sms", to="+14155550123", body="x", tenant="shop", metadata={"simulate": "reject"})
+attempt_finished.connect(lambda **_: os._exit(9), weak=False)
+deliver(Channel.SMS, [row.pk])
+"""
+
+LOOK = """
+import django
+django.setup()
+from notifications.models import Notification
+print(*(row.content.get("event", row.status) for row in Notification.objects.order_by("pk")))
+"""
+
+
+def test_a_process_that_ends_at_the_commit_has_told_it(
+    processes: Processes, embedded_env: dict[str, str]
+) -> None:
+    crashed = processes.start("crash", [sys.executable, "-c", CRASH], embedded_env)
+    assert crashed.wait() == 9
+    looked = processes.start("look", [sys.executable, "-c", LOOK], embedded_env)
+    assert looked.wait() == 0
+    assert looked.text().split() == ["failed", "notification.failed"]
 
 
 @pytest.mark.django_db(transaction=True)
