@@ -306,6 +306,11 @@ class Endpoint(models.Model):
         max_length=9, choices=DisabledReason, blank=True, editable=False
     )
     failing_since = models.DateTimeField(null=True, editable=False)
+    probe_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="While it does nothing but fail: when one message may go ahead again.",
+    )
     secret = models.CharField(max_length=255, editable=False)
     previous_secret = models.CharField(max_length=255, blank=True, editable=False)
     previous_until = models.DateTimeField(null=True, editable=False)

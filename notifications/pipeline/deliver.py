@@ -28,9 +28,6 @@ from .window import Window, window_of
 
 logger = logging.getLogger(__name__)
 
-UNREADABLE_SECONDS = 60.0
-"""How long a row waits whose secret cannot be read."""
-
 
 def deliver(
     channel: Channel, ids: Sequence[UUID], stopping: Callable[[], bool] = lambda: False
@@ -51,20 +48,18 @@ def _send(lease: Lease, rows: list[Notification]) -> list[Notification]:
     """Send what may go now; returns what was held up on the way, and may go another."""
     left: list[Notification] = []
     receivers = Receivers(rows)
-    rows = _hold_unreadable(lease, receivers, rows)
+    rows = _hold(lease, receivers, rows)
     for provider, queue in admit(lease, rows).items():
         left += Sending(lease, get_provider(provider), receivers).send(queue)
     return left
 
 
-def _hold_unreadable(
-    lease: Lease, receivers: Receivers, rows: list[Notification]
-) -> list[Notification]:
-    """Put off what cannot be signed: whoever lost the key may find it, and nothing is lost."""
-    held = [row.pk for row in rows if receivers.is_unreadable(row)]
-    if held:
-        lease.put_off(dict.fromkeys(held, UNREADABLE_SECONDS), WaitReason.BACKOFF, "")
-    return [row for row in rows if row.pk not in held]
+def _hold(lease: Lease, receivers: Receivers, rows: list[Notification]) -> list[Notification]:
+    """Put off what waits for its receiver; returns the rest."""
+    held = receivers.held(rows)
+    for scope, delays in held.items():
+        lease.put_off(delays, WaitReason.CIRCUIT_OPEN, scope)
+    return [row for row in rows if not any(row.pk in delays for delays in held.values())]
 
 
 Step = tuple[list[Notification], list[Notification]]

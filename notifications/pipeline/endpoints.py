@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from ..enums import DisabledReason
@@ -64,7 +65,7 @@ def rotate(endpoint: Endpoint) -> Endpoint:
 
 def enable(endpoint: Endpoint) -> Endpoint:
     """Send to it again, as if it had never failed."""
-    values = {"is_active": True, "disabled_reason": "", "failing_since": None}
+    values = {"is_active": True, "disabled_reason": "", "failing_since": None, "probe_at": None}
     Endpoint.objects.filter(pk=endpoint.pk).update(**values)
     database.on_commit(events.forget)
     endpoint.refresh_from_db()
@@ -111,7 +112,13 @@ def mark_failing(endpoint: Endpoint) -> None:
 
 
 def mark_working(endpoint: Endpoint) -> None:
-    Endpoint.objects.filter(pk=endpoint.pk).update(failing_since=None)
+    Endpoint.objects.filter(pk=endpoint.pk).update(failing_since=None, probe_at=None)
+
+
+def take_probe(endpoint: Endpoint, seconds: float) -> bool:
+    """Whether one message may go ahead to it now; if so, none other for so many seconds."""
+    due = Endpoint.objects.filter(Q(probe_at=None) | Q(probe_at__lte=Now()), pk=endpoint.pk)
+    return due.update(probe_at=Now() + timedelta(seconds=seconds)) > 0
 
 
 def _save(endpoint: Endpoint, values: Mapping[str, Any]) -> Endpoint:

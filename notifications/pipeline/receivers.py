@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 FAILING_MAX = timedelta(days=5)
 """After so long of nothing but failures an endpoint is disabled."""
 
+PROBE_SECONDS_MIN = 1.0
+PROBE_SECONDS_MAX = 600.0
+UNREADABLE_SECONDS = 60.0
+
 GONE = "gone"
 OUR_OWN = frozenset({"endpoint_disabled", "invalid_url", "render_error", "provider_error"})
 """Codes of attempts that say nothing of the receiver."""
@@ -36,9 +40,23 @@ class Receivers:
         for endpoint in set(self._by_row.values()):
             self._read(endpoint)
 
-    def is_unreadable(self, row: Notification) -> bool:
-        """Whether its secret was encrypted with a key that is there no longer."""
-        return row.pk in self._by_row and self._by_row[row.pk].pk in self._lost
+    def held(self, rows: Sequence[Notification]) -> dict[str, dict[UUID, float]]:
+        """Rows that must not go now, with the seconds for which; by what they wait for.
+
+        To an endpoint that does nothing but fail one message goes ahead now and then: receivers
+        that hang would otherwise take up the places of all. What cannot be signed waits for
+        whoever lost the key to find it.
+        """
+        held: dict[str, dict[UUID, float]] = defaultdict(dict)
+        asked: set[UUID] = set()
+        for row in rows:
+            endpoint = self._by_row.get(row.pk)
+            if endpoint is None or not (seconds := self._wait(endpoint)):
+                continue
+            if endpoint.pk in asked or not self._may_probe(endpoint, seconds):
+                held[f"endpoint:{endpoint.pk}"][row.pk] = seconds
+            asked.add(endpoint.pk)
+        return held
 
     def secrets(self, row: Notification) -> tuple[str, ...]:
         """What to sign it with; nothing where its endpoint is disabled."""
@@ -73,6 +91,18 @@ class Receivers:
         self._secrets[endpoint.pk] = ()
         if endpoints.disable(endpoint, reason):
             logger.warning("endpoint %s is disabled: %s", endpoint.pk, reason)
+
+    def _wait(self, endpoint: Endpoint) -> float:
+        """Seconds to leave it alone for: as long again as it has been failing, within bounds."""
+        if endpoint.pk in self._lost:
+            return UNREADABLE_SECONDS
+        if endpoint.failing_since is None or not endpoint.is_active:
+            return 0.0
+        failing = (datetime.now(UTC) - endpoint.failing_since).total_seconds()
+        return min(max(failing, PROBE_SECONDS_MIN), PROBE_SECONDS_MAX)
+
+    def _may_probe(self, endpoint: Endpoint, seconds: float) -> bool:
+        return endpoint.pk not in self._lost and endpoints.take_probe(endpoint, seconds)
 
     def _read(self, endpoint: Endpoint) -> None:
         try:

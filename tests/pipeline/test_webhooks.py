@@ -1,7 +1,7 @@
 """Webhooks from accept to settled, at a real server: one tenant's receiver is no other's affair."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from notifications import notify
-from notifications.enums import DisabledReason, Status
+from notifications.enums import DisabledReason, Status, WaitReason
 from notifications.gates import get_breaker
 from notifications.models import Attempt, Endpoint, Notification
 from notifications.pipeline import database, endpoints, events, pace
+from notifications.pipeline.explain import waiting
 from notifications.pipeline.receivers import Receivers
 from notifications.providers.registry import forget_providers
 from tests.providers.receiver import Arrived, Receiver, serving
@@ -186,10 +187,10 @@ def test_five_days_of_nothing_but_failures_disable_it(receiver: Receiver) -> Non
     endpoint = endpoints.create(tenant("default"), url)
     attempt(webhook(url))
     assert fresh_endpoint(endpoint).failing_since
-    Endpoint.objects.update(failing_since=F("failing_since") - timedelta(days=4, hours=23))
+    let_time_go_by(timedelta(days=4, hours=23))
     attempt(webhook(url))
     assert fresh_endpoint(endpoint).is_active
-    Endpoint.objects.update(failing_since=F("failing_since") - timedelta(hours=2))
+    let_time_go_by(timedelta(hours=2))
     attempt(webhook(url))
     endpoint = fresh_endpoint(endpoint)
     assert (endpoint.is_active, endpoint.disabled_reason) == (False, DisabledReason.FAILING)
@@ -201,6 +202,53 @@ def test_one_success_begins_the_five_days_anew(receiver: Receiver) -> None:
     attempt(webhook(receiver.url()))
     endpoint = fresh_endpoint(endpoint)
     assert (endpoint.is_active, endpoint.failing_since) == (True, None)
+
+
+def let_time_go_by(time: timedelta) -> None:
+    since, probe = F("failing_since") - time, F("probe_at") - time
+    Endpoint.objects.update(failing_since=since, probe_at=probe)
+
+
+def test_one_message_at_a_time_goes_to_an_endpoint_that_fails(receiver: Receiver) -> None:
+    url = receiver.url("/status/500")
+    endpoint = endpoints.create(tenant("default"), url)
+    attempt(webhook(url))
+    let_time_go_by(timedelta(minutes=2))
+    rows = [webhook(url) for _ in range(10)]
+    other = webhook(receiver.url())
+    attempt(*rows, other)
+    attempt(*rows)
+    assert receiver.paths().count("/status/500") == 2
+    assert fresh(other).status == Status.DELIVERED
+    held = [row for row in map(fresh, rows) if row.attempt_count == 0]
+    assert len(held) == 9
+    told = waiting(held[0])
+    assert told
+    assert (told.reason, told.scope) == (WaitReason.CIRCUIT_OPEN, f"endpoint:{endpoint.pk}")
+    assert told.until
+    assert timedelta(seconds=100) < told.until - datetime.now(UTC) < timedelta(seconds=150)
+
+
+def test_when_it_answers_again_all_go(receiver: Receiver) -> None:
+    endpoints.create(tenant("default"), receiver.url())
+    Endpoint.objects.update(failing_since=Now() - timedelta(minutes=2))
+    rows = [webhook(receiver.url()) for _ in range(5)]
+    attempt(*rows)
+    assert len(receiver.arrived) == 1
+    attempt(*rows)
+    assert [fresh(row).status for row in rows] == [Status.DELIVERED] * 5
+
+
+@pytest.mark.parametrize(
+    ("failing", "wait"), [(0, 1), (7, 7), (599, 599), (7200, 600), (500_000, 600)]
+)
+def test_the_longer_it_fails_the_longer_it_is_left_alone(failing: float, wait: float) -> None:
+    endpoint = endpoints.create(tenant("default"), "https://example.com/hook")
+    since = datetime.now(UTC) - timedelta(seconds=failing)
+    Endpoint.objects.update(failing_since=since, probe_at=Now() + timedelta(hours=1))
+    row = fresh(webhook(endpoint.url))
+    [delays] = Receivers([row]).held([row]).values()
+    assert delays[row.pk] == pytest.approx(wait, abs=1)
 
 
 def test_an_enabled_endpoint_is_sent_to_again(receiver: Receiver) -> None:
