@@ -21,6 +21,7 @@ from notifications.models import Notification
 from notifications.pipeline import policy
 from notifications.pipeline.publish import publish
 from notifications.providers.registry import forget_providers
+from notifications.providers.simulated import SimulatedProvider
 from notifications.transport import broker
 from notifications.worker import EmbeddedWorker
 from project.celery import app as project_app
@@ -179,10 +180,17 @@ def test_operations_are_recorded_and_deliveries_are_not() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+class Unmakeable(SimulatedProvider):
+    """Nothing that the checks can see is wrong with it."""
+
+    def __init__(self, *args: Any) -> None:
+        raise RuntimeError("out of order")
+
+
 def test_a_delivery_task_that_fails_is_recorded_without_what_it_carried(settings: Any) -> None:
     settings.NOTIFICATIONS = {
         "CHANNELS": {"sms": {"PROVIDERS": ["gone"]}},
-        "PROVIDERS": {"gone": {"BACKEND": "no.such.Provider"}},
+        "PROVIDERS": {"gone": {"BACKEND": "tests.test_tasks.Unmakeable"}},
     }
     forget_providers()
     with running_worker():
