@@ -179,7 +179,6 @@ def test_operations_are_recorded_and_deliveries_are_not() -> None:
     ]
 
 
-@pytest.mark.django_db(transaction=True)
 class Unmakeable(SimulatedProvider):
     """Nothing that the checks can see is wrong with it."""
 
@@ -187,6 +186,7 @@ class Unmakeable(SimulatedProvider):
         raise RuntimeError("out of order")
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_delivery_task_that_fails_is_recorded_without_what_it_carried(settings: Any) -> None:
     settings.NOTIFICATIONS = {
         "CHANNELS": {"sms": {"PROVIDERS": ["gone"]}},

@@ -58,7 +58,8 @@ class Verdict:
 
 
 def read_log(path: Path) -> list[Line]:
-    lines = (line.split() for line in path.read_text().splitlines())
+    # The last one may be half written at this moment.
+    lines = (line.split() for line in path.read_text().splitlines(True) if line.endswith("\n"))
     return [Line(float(at), key, int(attempt), what) for at, key, attempt, what in lines]
 
 
