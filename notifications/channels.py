@@ -7,9 +7,12 @@ from typing import Any
 
 from .addresses import UNSAFE_TEXT, parse_email, parse_phone, parse_url
 from .enums import Channel
+from .rendering import Part
+from .segments import count_segments
 
 SUBJECT_MAX = 998
 SMS_MAX = 1600
+SEGMENTS_MAX = 10
 EVENT_MAX = 100
 
 
@@ -24,10 +27,15 @@ class ContentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ContentField:
-    """A key of a channel's content; `check` returns the value to store or raises ContentError."""
+    """A key of a channel's content; `check` returns the value to store or raises ContentError.
+
+    With a `part`, a template can have it; `check_rendered` judges what became of one.
+    """
 
     check: Callable[[Any], Any]
     required: bool = False
+    part: Part | None = None
+    check_rendered: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,21 @@ class ChannelRow:
     one_of: tuple[str, ...] = ()
     signed: bool = False
     """Whether its recipients are endpoints, with secrets to sign with."""
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """What a template of this channel consists of; nothing, where it takes none."""
+        return {name: field.part for name, field in self.content.items() if field.part}
+
+    def check_rendered(self, content: Mapping[str, str]) -> None:
+        """Raise ContentError for what a template came to and cannot be sent."""
+        for name, text in content.items():
+            field = self.content[name]
+            try:
+                (field.check_rendered or field.check)(text)
+            except ContentError as error:
+                detail = f"with this context, the {name} {error.detail}"
+                raise ContentError(error.code, detail) from error
 
 
 def _text(value: Any) -> str:
@@ -67,6 +90,14 @@ def _sms_body(value: Any) -> str:
     return text
 
 
+def _rendered_sms(value: Any) -> str:
+    text = _sms_body(value)
+    count = count_segments(text).count
+    if count > SEGMENTS_MAX:
+        raise ContentError("too_long", f"takes {count} segments, of at most {SEGMENTS_MAX}")
+    return text
+
+
 def _event(value: Any) -> str:
     text = _text(value)
     if len(text) > EVENT_MAX or not all(c.isascii() and (c.isalnum() or c in "._-:") for c in text):
@@ -86,9 +117,9 @@ _ROWS = (
         task="notifications.deliver_email",
         parse_to=parse_email,
         content={
-            "subject": ContentField(_header, required=True),
-            "body": ContentField(_text),
-            "html": ContentField(_text),
+            "subject": ContentField(_header, required=True, part=Part.LINE),
+            "body": ContentField(_text, part=Part.TEXT),
+            "html": ContentField(_text, part=Part.HTML),
         },
         one_of=("body", "html"),
     ),
@@ -96,7 +127,11 @@ _ROWS = (
         Channel.SMS,
         task="notifications.deliver_sms",
         parse_to=parse_phone,
-        content={"body": ContentField(_sms_body, required=True)},
+        content={
+            "body": ContentField(
+                _sms_body, required=True, part=Part.SMS, check_rendered=_rendered_sms
+            )
+        },
     ),
     ChannelRow(
         Channel.WEBHOOK,

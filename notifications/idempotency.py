@@ -24,18 +24,28 @@ def parse_key(text: str) -> str:
 
 
 def fingerprint(draft: Draft) -> str:
-    """A digest of everything in `draft` but its key: equal for requests that ask the same."""
+    """A digest of everything in `draft` but its key: equal for requests that ask the same.
+
+    Of a template it takes the name and the context as given: a new version of the template makes
+    no other request of a repeated one.
+    """
     return digest(
         {
             "channel": draft.channel.value,
             "to": draft.to,
-            "content": draft.content,
+            "content": _content(draft),
             "priority": int(draft.priority),
             "send_at": draft.send_at and draft.send_at.isoformat(),
             "expires_at": draft.expires_at and draft.expires_at.isoformat(),
             "metadata": draft.metadata,
         }
     )
+
+
+def _content(draft: Draft) -> Mapping[str, Any]:
+    if draft.template is None:
+        return draft.content
+    return {"template": draft.template, "context": draft.context}
 
 
 def digest(value: Mapping[str, Any] | list[Any]) -> str:

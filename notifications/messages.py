@@ -13,7 +13,8 @@ class Draft:
     """A validated request to notify: what `accept` stores.
 
     `content` holds the channel's own keys (email: subject, body, html; sms: body;
-    webhook: event, payload). Times are aware, in UTC.
+    webhook: event, payload). It is empty where a `template` is named, until that was rendered
+    with `context`. Times are aware, in UTC.
     """
 
     channel: Channel
@@ -24,6 +25,18 @@ class Draft:
     expires_at: datetime | None = None
     idempotency_key: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    template: str | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    template_version_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateDraft:
+    """A validated template: `content` holds the text of each of its parts."""
+
+    channel: Channel
+    content: Mapping[str, str]
+    is_transactional: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from .querysets import (
     APIKeyQuerySet,
     EndpointQuerySet,
     NotificationQuerySet,
+    TemplateQuerySet,
+    TemplateVersionQuerySet,
     WorkerQuerySet,
 )
 from .validators import validate_rates
@@ -82,6 +84,65 @@ class APIKey(models.Model):
         return f"{self.public_id} ({self.name})" if self.name else self.public_id
 
 
+class Template(models.Model):
+    """A message of a tenant under a name; its text is in its versions.
+
+    Archived, it cannot be used; it stays, because notifications refer to its versions.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)
+    name = models.CharField(max_length=100)
+    channel = models.CharField(max_length=10, choices=Channel)
+    is_transactional = models.BooleanField(
+        default=True,
+        help_text="Off for what its recipients can unsubscribe from.",
+    )
+    version = models.PositiveIntegerField(
+        default=0, editable=False, help_text="The number of the version in use."
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    archived_at = models.DateTimeField(null=True, editable=False)
+
+    objects = TemplateQuerySet.as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("tenant", "name"), name="notifications_template_name"),
+        )
+        indexes = (models.Index(fields=("tenant", "id"), name="notifications_templates_idx"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TemplateVersion(models.Model):
+    """What a template says or has said; never changed, so that it can be cached by its digest."""
+
+    id = models.BigAutoField(primary_key=True)
+    template = models.ForeignKey(
+        Template, on_delete=models.PROTECT, related_name="versions", db_index=False
+    )
+    number = models.PositiveIntegerField()
+    content = models.JSONField(help_text="The text of each part of the message.")
+    digest = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = TemplateVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-number",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("template", "number"), name="notifications_template_version"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+
 class Batch(models.Model):
     """The notifications of one call of `POST /notify/batch`."""
 
@@ -119,6 +180,9 @@ class Notification(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)
     batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT, db_index=False)
+    template_version = models.ForeignKey(
+        TemplateVersion, null=True, on_delete=models.PROTECT, db_index=False
+    )
     channel = models.CharField(max_length=10, choices=Channel)
     priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL)
     to = models.CharField(max_length=2048)
@@ -217,6 +281,11 @@ class Notification(models.Model):
                 condition=Q(batch__isnull=False),
                 name="notifications_by_batch_idx",
             ),
+            models.Index(
+                fields=("template_version",),
+                condition=Q(template_version__isnull=False),
+                name="notifications_by_template_idx",
+            ),
         )
 
     def __str__(self) -> str:
@@ -226,6 +295,11 @@ class Notification(models.Model):
     def status(self) -> Status:
         """What the outside is told."""
         return status_of(State(self.state), ReceiptState(self.receipt_state))
+
+    @property
+    def template(self) -> str | None:
+        """The name of the template it was made from."""
+        return self.template_version.template.name if self.template_version else None
 
     @property
     def spent_attempts(self) -> int:

@@ -22,7 +22,15 @@ from .lifecycle import IN_FLIGHT, MOVES, WAITING, Move, states_of
 from .settlements import PROVEN, Settlement, settle
 
 if TYPE_CHECKING:
-    from .models import APIKey, Endpoint, Notification, Tenant, Worker  # noqa: F401 - types only
+    from .models import (  # noqa: F401 - types only
+        APIKey,
+        Endpoint,
+        Notification,
+        Template,
+        TemplateVersion,
+        Tenant,
+        Worker,
+    )
 
 
 CLAIMED = (
@@ -81,6 +89,19 @@ class EndpointQuerySet(models.QuerySet["Endpoint"]):
         return self.filter(tenant=tenant).exclude(url="")
 
 
+class TemplateQuerySet(models.QuerySet["Template"]):
+    def live(self) -> "TemplateQuerySet":
+        """Templates that can be used: not archived."""
+        return self.filter(archived_at=None)
+
+
+class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
+    def current(self) -> "TemplateVersionQuerySet":
+        """The versions in use, each with its template."""
+        in_use = self.filter(number=F("template__version"), template__archived_at=None)
+        return in_use.select_related("template")
+
+
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def seen_within(self, seconds: float) -> "WorkerQuerySet":
         return self.filter(seen_at__gt=Now() - timedelta(seconds=seconds))
@@ -88,6 +109,21 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
     # Named sets
+
+    def with_template(self) -> "NotificationQuerySet":
+        """Each row with the name of its template."""
+        named = self.select_related("template_version__template")
+        return named.defer("template_version__content")
+
+    def of_template(self, tenant: "Tenant", name: str) -> "NotificationQuerySet":
+        """What was made from any version of a template of `tenant`.
+
+        The versions are looked up first: by their ids, PostgreSQL knows from its statistics
+        whether to go through the newest rows or through those of the template.
+        """
+        versions: Any = self.model._meta.get_field("template_version").related_model
+        found = versions.objects.filter(template__tenant=tenant, template__name=name)
+        return self.filter(template_version__in=list(found.values_list("pk", flat=True)))
 
     def with_status(self, *statuses: Status) -> "NotificationQuerySet":
         pairs = [pair for status in statuses for pair in states_of(status)]

@@ -16,7 +16,8 @@ def notify(
 ) -> Notification:
     """Accept one notification; it is sent once the surrounding transaction has committed.
 
-    `fields` are those of `POST /notify`: the channel's content, `priority`, `send_at` and
+    `fields` are those of `POST /notify`: the channel's content, or `template` and `context` in its
+    place, `priority`, `send_at` and
     `expires_at` (aware datetimes or RFC 3339), `idempotency_key`, `metadata`. The same key
     returns the same notification. Raises InvalidNotification with every error at once,
     IdempotencyConflict when the key holds other content, TenantUnavailable.

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from django.apps import apps
 from django.urls import path, re_path
 
-from .api import endpoints, openapi, operations, views
+from .api import endpoints, openapi, operations, templates, views
 
 app_name = "notifications"
 
@@ -22,6 +22,9 @@ urlpatterns = [
     path("endpoints/<str:id>", endpoints.EndpointView.as_view(), name="endpoint"),
     path("endpoints/<str:id>/rotate", endpoints.RotateView.as_view(), name="rotate-endpoint"),
     path("endpoints/<str:id>/enable", endpoints.EnableView.as_view(), name="enable-endpoint"),
+    path("templates", templates.TemplateListView.as_view(), name="templates"),
+    path("templates/<str:name>", templates.TemplateView.as_view(), name="template"),
+    path("templates/<str:name>/preview", templates.PreviewView.as_view(), name="preview"),
     path("healthz", operations.HealthView.as_view(), name="healthz"),
     path("readyz", operations.ReadyView.as_view(), name="readyz"),
     path("schema", openapi.SchemaView.as_view(), name="schema"),
@@ -35,4 +38,6 @@ if find_spec("prometheus_client"):
 if apps.is_installed("drf_spectacular_sidecar"):
     urlpatterns += [path("docs", openapi.DocsView.as_view(), name="docs")]
 
-urlpatterns += [re_path(r"^(notify|notifications|batches|endpoints)/", views.NothingView.as_view())]
+urlpatterns += [
+    re_path(r"^(notify|notifications|batches|endpoints|templates)/", views.NothingView.as_view())
+]

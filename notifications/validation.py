@@ -3,6 +3,7 @@
 Used alike by HTTP (parsed JSON) and by Python callers (who may also give aware datetimes).
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -17,11 +18,22 @@ from .idempotency import parse_key
 from .messages import Draft
 
 COMMON_FIELDS = frozenset(
-    {"channel", "to", "priority", "send_at", "expires_at", "idempotency_key", "metadata"}
+    {
+        "channel",
+        "to",
+        "template",
+        "context",
+        "priority",
+        "send_at",
+        "expires_at",
+        "idempotency_key",
+        "metadata",
+    }
 )
 KNOWN_FIELDS = COMMON_FIELDS | CONTENT_FIELDS
 CHANNEL_OF = {channel.value: channel for channel in Channel}
 PRIORITY_OF = {priority.label: priority for priority in Priority}
+TEMPLATE_NAME_MAX = 100
 METADATA_MAX = 50
 POINTER_PART_MAX = 64
 METADATA_KEY_MAX = 64
@@ -32,6 +44,7 @@ NUMBER_MAX = 10**300
 RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
 )
+TEMPLATE_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 PLAIN_NAME = re.compile(rf"[\w.-]{{1,{POINTER_PART_MAX}}}", re.ASCII)
 SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
 
@@ -65,7 +78,9 @@ class _Parser:
         channel = self._field("channel", _channel, required=True)
         row = CHANNELS[channel] if channel else None
         to = self._field("to", _to(row), required=True)
-        content = self._content(row) if row else {}
+        template = self._template(row)
+        context = self._field("context", parse_context) if template else None
+        content = self._content(row) if row and template is None else {}
         priority = self._field("priority", _priority)
         send_at, expires_at = (
             self._field("send_at", parse_time),
@@ -86,6 +101,8 @@ class _Parser:
             expires_at=expires_at,
             idempotency_key=key,
             metadata=metadata or {},
+            template=template,
+            context=context or {},
         )
 
     def _refuse_unknown(self) -> None:
@@ -102,6 +119,18 @@ class _Parser:
             if problem:
                 self._error(f"/{pointer_part(str(name))}", *problem)
                 self.data = {k: v for k, v in self.data.items() if k != name}
+
+    def _template(self, row: ChannelRow | None) -> str | None:
+        """The name of a template, empty for one that is none; own content is refused beside it."""
+        if self.data.get("template") is None:
+            if self.data.get("context") is not None:
+                self._error("/context", "without_template", "belongs to a template; name one")
+            return None
+        if row and not row.parts:
+            self._error("/template", "not_for_channel", f"{row.channel.label} takes no template")
+        for name in sorted(CONTENT_FIELDS.intersection(self.data)):
+            self._error(f"/{name}", "not_with_template", "comes from the template; leave it out")
+        return self._field("template", parse_template_name) or ""
 
     def _content(self, row: ChannelRow) -> dict[str, Any]:
         content: dict[str, Any] = {}
@@ -179,6 +208,31 @@ def _to(row: ChannelRow | None) -> Callable[[Any], str]:
         return row.parse_to(text) if row else text
 
     return check
+
+
+def parse_template_name(value: Any) -> str:
+    """The name of a template; raises ContentError."""
+    text = _string(value)
+    if len(text) > TEMPLATE_NAME_MAX or not TEMPLATE_NAME.fullmatch(text):
+        raise ContentError(
+            "invalid_name",
+            f"at most {TEMPLATE_NAME_MAX} lower-case letters and digits, with single . _ - between",
+        )
+    return text
+
+
+def parse_context(value: Any) -> dict[str, Any]:
+    """What fills a template, as a copy in plain JSON; raises ContentError.
+
+    What the caller does with its own afterwards changes nothing.
+    """
+    if not isinstance(value, Mapping):
+        raise ContentError("invalid_type", "must be an object")
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(value)))
+    except (TypeError, ValueError) as error:
+        raise ContentError("invalid_type", "must be plain JSON; write times as text") from error
+    return copy
 
 
 def parse_time(value: Any) -> datetime:

@@ -24,9 +24,11 @@ from notifications.channels import CONTENT_FIELDS
 from notifications.enums import AttemptOutcome, Channel, ReceiptState, State, Status, WaitReason
 from notifications.lifecycle import MOVES, STATUS_OF_STATE, Move, status_of
 from notifications.models import Tenant
-from notifications.pipeline import rescue, tick
+from notifications.pipeline import rescue, templates, tick
 from notifications.pipeline.deliver import deliver
 from notifications.providers.simulated import OUTCOMES, WITH_AMOUNT
+from notifications.rendering import Part, compile_part, nodes, render, syntax
+from notifications.rendering.filters import FILTERS
 from notifications.settlements import RETRY_GRACE_SECONDS
 from notifications.validation import COMMON_FIELDS
 from notifications.worker import watch
@@ -421,3 +423,58 @@ def test_a_decision_has_its_parts_and_its_place_in_the_index(page: Path) -> None
     assert page.name.startswith(f"{int(number):04}-")
     index = (DOCS / "decisions" / "README.md").read_text()
     assert f"{number}. [{name}]({page.name})" in index
+
+
+# Templates
+
+
+def test_the_example_of_a_template_says_what_is_shown() -> None:
+    source, said = blocks(DOCS / "templates.md", "text")
+    [context] = map(json.loads, blocks(DOCS / "templates.md", "json"))
+    parts = {"body": compile_part(source, Part.TEXT)}
+    assert render(parts, context) == {"body": said}
+
+
+def test_every_filter_is_listed_and_does_what_is_shown() -> None:
+    listed = table(DOCS / "templates.md", "The language")
+    assert all(compile_part(cell.strip("`").replace("…", ""), Part.TEXT) for cell in listed)
+    rows = re.findall(
+        r"^\| `(\{\{ x\\\|.*?)` \|.*?\| `(.*?)` \| `(.*?)` \|$",
+        (DOCS / "templates.md").read_text(),
+        re.MULTILINE,
+    )
+    assert {re.findall(r"\\\|(\w+)", source)[0] for source, _, _ in rows} == set(FILTERS)
+    for source, value, said in rows:
+        part = compile_part(source.replace("\\|", "|"), Part.TEXT)
+        assert render({"x": part}, {"x": json.loads(value)}) == {"x": said}
+
+
+def test_the_limits_of_templates_are_those_of_the_code() -> None:
+    listed = table(DOCS / "templates.md", "Limits")
+    numbers = re.findall(r"\d[\d,]*", " ".join(cell for [cell] in listed.values()))
+    assert [int(number.replace(",", "")) for number in numbers] == [
+        syntax.SOURCE_MAX,
+        syntax.TAGS_MAX,
+        syntax.DEPTH_MAX,
+        nodes.ITERATIONS_MAX,
+        nodes.OUTPUT_MAX // 1024,
+        templates.TEMPLATES_MAX,
+        templates.CALL_BYTES_MAX // 1024**2,
+    ]
+
+
+@pytest.mark.django_db
+def test_the_template_of_the_api_page_is_answered_as_shown() -> None:
+    key = make_key()
+    tenant = Tenant.objects.create(name="demo")
+    tenant.api_keys.create(public_id=key.public_id, digest=key.digest)
+    client = Client(headers={"Authorization": f"Bearer {key.token}"})
+    text = (DOCS / "api.md").read_text().partition("\n## Templates\n")[2].partition("\n## ")[0]
+    examples = [json.loads(block) for kind, block in BLOCK.findall(text) if kind == "json"]
+    request, answer, context, said = examples
+    made = client.put("/templates/order-shipped", request, content_type="application/json")
+    assert made.status_code == 201
+    shown = _without_ids_and_times(made.json())
+    assert {**shown, "url": None} == {**_without_ids_and_times(answer), "url": None}
+    path = "/templates/order-shipped/preview"
+    assert client.post(path, context, content_type="application/json").json() == said

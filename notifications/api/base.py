@@ -93,7 +93,7 @@ class TenantView(View):
         return Notification.objects.filter(tenant=self.tenant)
 
     def notification(self, id: str) -> Notification:
-        found = self.notifications.select_related("tenant").filter(pk=self._id(id))
+        found = self.notifications.with_template().select_related("tenant").filter(pk=self._id(id))
         return self._found(found.first())
 
     def batch(self, id: str) -> Batch:

@@ -20,7 +20,19 @@ from .problems import (
     REQUEST_ID_HEADER,
 )
 from .query import PAGE_SIZE, PAGE_SIZE_MAX
-from .schemas import CHANNELS, ID, KEY, SCHEMAS, STATUSES, TIME, Schema, one_of, ref, text
+from .schemas import (
+    CHANNELS,
+    ID,
+    KEY,
+    SCHEMAS,
+    STATUSES,
+    TEMPLATE_NAME,
+    TIME,
+    Schema,
+    one_of,
+    ref,
+    text,
+)
 
 VERSION = "1"
 
@@ -83,6 +95,7 @@ URI = text(format="uri")
 REPLAYED = {"const": "true"}
 BY_ID = {"name": "id", "in": "path", "required": True, "schema": ID}
 BY_ID_OR_DEFAULT = {**BY_ID, "schema": {"anyOf": [ID, {"const": "default"}]}}
+BY_NAME = {"name": "name", "in": "path", "required": True, "schema": TEMPLATE_NAME}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -91,20 +104,25 @@ IDEMPOTENCY_KEY = {
     "description": "A request of the same key and content happens once, however often it is sent.",
 }
 
+PAGING = [
+    _parameter(
+        "page_size",
+        {"type": "integer", "minimum": 1, "maximum": PAGE_SIZE_MAX, "default": PAGE_SIZE},
+    ),
+    _parameter("cursor", text(), "From `next` or `previous` of a page."),
+]
+
 FILTERS = [
     _parameter("status", one_of(STATUSES)),
     _parameter("channel", one_of(CHANNELS)),
     _parameter("priority", one_of(Priority.labels)),
     _parameter("to", text(), "Exactly as the notification shows it."),
     _parameter("batch", ID),
+    _parameter("template", TEMPLATE_NAME),
     _parameter("idempotency_key", KEY),
     _parameter("created_after", TIME, "Created then or later."),
     _parameter("created_before", TIME, "Created earlier."),
-    _parameter(
-        "page_size",
-        {"type": "integer", "minimum": 1, "maximum": PAGE_SIZE_MAX, "default": PAGE_SIZE},
-    ),
-    _parameter("cursor", text(), "From `next` or `previous` of a page."),
+    *PAGING,
 ]
 
 PATHS: dict[str, Schema] = {
@@ -291,6 +309,65 @@ PATHS: dict[str, Schema] = {
             "requestBody": _body("NoFields", required=False),
             "responses": {
                 "200": _answer("The endpoint as it is now.", "Endpoint"),
+                **_problems(*WRITING),
+            },
+        },
+    },
+    "/templates": {
+        "get": {
+            "operationId": "listTemplates",
+            "summary": "List templates, newest first",
+            "tags": ["templates"],
+            "parameters": PAGING,
+            "responses": {
+                "200": _answer("A page.", "TemplatePage"),
+                **_problems(400, 401, 403, 405, 503),
+            },
+        }
+    },
+    "/templates/{name}": {
+        "parameters": [BY_NAME],
+        "get": {
+            "operationId": "getTemplate",
+            "summary": "Show a template with what it says",
+            "tags": ["templates"],
+            "responses": {
+                "200": _answer("The template.", "TemplateDetail"),
+                **_problems(*READING),
+            },
+        },
+        "put": {
+            "operationId": "putTemplate",
+            "summary": "Make a template, or a new version of it",
+            "description": "What it says already makes no new version.",
+            "tags": ["templates"],
+            "requestBody": _body("TemplateRequest"),
+            "responses": {
+                "200": _answer("It says this now.", "TemplateDetail"),
+                "201": _answer("There was none of this name.", "TemplateDetail", Location=URI),
+                **_problems(400, 401, 403, 405, 413, 415, 503),
+            },
+        },
+        "delete": {
+            "operationId": "archiveTemplate",
+            "summary": "Take a template out of use",
+            "tags": ["templates"],
+            "responses": {
+                "204": {"description": "It cannot be used any longer."},
+                **_problems(*WRITING),
+            },
+        },
+    },
+    "/templates/{name}/preview": {
+        "parameters": [BY_NAME],
+        "post": {
+            "operationId": "previewTemplate",
+            "summary": "Show what a template makes of a context",
+            "description": "Nothing is sent or stored.",
+            "tags": ["templates"],
+            "requestBody": _body("PreviewRequest", required=False),
+            "responses": {
+                "200": _answer("What would be sent.", "Preview"),
                 **_problems(*WRITING),
             },
         },

@@ -1,6 +1,6 @@
 """Pages by position: newest first, at the same price however deep, unmoved by what is added.
 
-A cursor names the notification a page starts behind, and is signed for its tenant: it opens
+A cursor names the row a page starts behind, and is signed for its tenant: it opens
 nothing, and one of another tenant is as good as made up.
 """
 
@@ -11,12 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from django.core.signing import BadSignature, Signer
+from django.db.models import QuerySet
 from django.http import QueryDict
 from rest_framework.request import Request
 
 from ..exceptions import FieldError
-from ..models import Notification, Tenant
-from ..querysets import NotificationQuerySet
+from ..models import Tenant
 from .problems import Refused, invalid
 from .query import PAGE_SIZE
 
@@ -38,12 +38,12 @@ class Cursor:
 class Page:
     """Rows of the list with the cursors of its neighbours; None at either end."""
 
-    rows: Sequence[Notification]
+    rows: Sequence[Any]
     next: Cursor | None
     previous: Cursor | None
 
 
-def page_of(rows: NotificationQuerySet, tenant: Tenant, values: Mapping[str, Any]) -> Page:
+def page_of(rows: QuerySet[Any], tenant: Tenant, values: Mapping[str, Any]) -> Page:
     """The page that `values` (cursor, page_size) asks for."""
     size: int = values.get("page_size", PAGE_SIZE)
     cursor = _unsign(values["cursor"], tenant) if "cursor" in values else None
@@ -61,7 +61,7 @@ def link(cursor: Cursor | None, tenant: Tenant, request: Request, query: QueryDi
     return f"{request.build_absolute_uri(request.path)}?{query.urlencode()}"
 
 
-def _older(rows: NotificationQuerySet, cursor: Cursor | None, size: int) -> Page:
+def _older(rows: QuerySet[Any], cursor: Cursor | None, size: int) -> Page:
     if cursor:
         rows = rows.filter(pk__lt=cursor.id)
     found = list(rows.order_by("-pk")[: size + 1])
@@ -73,7 +73,7 @@ def _older(rows: NotificationQuerySet, cursor: Cursor | None, size: int) -> Page
     )
 
 
-def _newer(rows: NotificationQuerySet, cursor: Cursor, size: int) -> Page:
+def _newer(rows: QuerySet[Any], cursor: Cursor, size: int) -> Page:
     found = list(rows.filter(pk__gt=cursor.id).order_by("pk")[: size + 1])
     page, more = found[:size][::-1], len(found) > size
     return Page(

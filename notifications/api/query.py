@@ -13,13 +13,16 @@ from ..enums import Channel, Priority, Status
 from ..exceptions import FieldError
 from ..idempotency import parse_key
 from ..querysets import NotificationQuerySet
-from ..validation import parse_time, pointer_part
+from ..validation import parse_template_name, parse_time, pointer_part
 from .problems import Refused, invalid
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 250
 TEXT_MAX = 2048
 CURSOR_MAX = 200
+
+Parameters = Mapping[str, Callable[[str], Any]]
+"""What may be asked for, and how each of it is read."""
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
@@ -45,11 +48,11 @@ def check(errors: Collection[FieldError]) -> None:
         raise Refused(invalid(list(errors), "invalid_query"))
 
 
-def parse_list(query: QueryDict) -> Mapping[str, Any]:
+def parse_list(query: QueryDict, known: Parameters) -> Mapping[str, Any]:
     """The parameters of the list, read; raises Refused with everything wrong with them."""
-    errors = check_names(query, LIST_PARAMETERS)
+    errors = check_names(query, known)
     values: dict[str, Any] = {}
-    for name, read in LIST_PARAMETERS.items():
+    for name, read in known.items():
         if name in query:
             try:
                 values[name] = read(str(query[name]))
@@ -108,17 +111,19 @@ def _time(text: str) -> datetime:
     return parse_time(text.replace(" ", "+"))
 
 
-LIST_PARAMETERS: Mapping[str, Callable[[str], Any]] = {
+PAGE_PARAMETERS: Parameters = {"page_size": _page_size, "cursor": _cursor}
+
+LIST_PARAMETERS: Parameters = {
     "status": _choice({status.value: status for status in Status}),
     "channel": _choice({channel.value: channel for channel in Channel}),
     "priority": _choice({priority.label: priority for priority in Priority}),
     "to": _text,
     "batch": parse_id,
+    "template": parse_template_name,
     "idempotency_key": parse_key,
     "created_after": _time,
     "created_before": _time,
-    "page_size": _page_size,
-    "cursor": _cursor,
+    **PAGE_PARAMETERS,
 }
 
 LOOKUPS = {
@@ -130,4 +135,4 @@ LOOKUPS = {
     "created_after": "created_at__gte",
     "created_before": "created_at__lt",
 }
-"""Filters that compare a column; `status` is a function of two."""
+"""Filters that compare a column; `status` is a function of two, `template` is the view's."""

@@ -23,7 +23,7 @@ def represent(notification: Notification, request: Request) -> dict[str, Any]:
         "url": reverse("notifications:notification", (notification.pk,), request=request),
         "channel": notification.channel,
         "to": notification.to,
-        "template": None,
+        "template": notification.template,
         "subject": notification.content.get("subject"),
         "priority": Priority(notification.priority).label,
         "status": notification.status.value,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from .. import validation
 from ..enums import (
     AttemptOutcome,
     Channel,
@@ -12,6 +13,8 @@ from ..enums import (
     Status,
     WaitReason,
 )
+from ..segments import GSM7, UCS2
+from ..template_validation import CHANNEL_OF
 from .endpoints import DESCRIPTION_MAX, EVENT_NAMES
 from .views import BATCH_MAX
 
@@ -63,6 +66,7 @@ KEY = text(minLength=1, maxLength=255, description="1 to 255 visible ASCII chara
 METADATA: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 STATUSES = [status.value for status in Status]
 CHANNELS = [channel.value for channel in Channel]
+TEMPLATE_CHANNELS = list(CHANNEL_OF)
 
 REQUEST = strict(
     {
@@ -71,6 +75,8 @@ REQUEST = strict(
             description="An e-mail address, a number in E.164 or an https URL.",
             examples=["ada@example.com"],
         ),
+        "template": nullable(text(description="The name of a template, instead of content.")),
+        "context": nullable({"type": "object", "description": "What fills the template."}),
         "subject": text(description="E-mail."),
         "body": text(description="E-mail and SMS."),
         "html": text(description="E-mail."),
@@ -188,6 +194,44 @@ ENDPOINT = shape(
     }
 )
 
+TEMPLATE_NAME = text(pattern=f"^{validation.TEMPLATE_NAME.pattern}$", maxLength=100)
+TEMPLATE_PARTS = {"subject": "E-mail.", "body": "E-mail and SMS.", "html": "E-mail."}
+
+TEMPLATE_REQUEST = strict(
+    {
+        "channel": one_of(TEMPLATE_CHANNELS),
+        "is_transactional": {**FLAG, "default": True},
+        **{name: nullable(text(description=d)) for name, d in TEMPLATE_PARTS.items()},
+    },
+    required=("channel",),
+)
+
+TEMPLATE = shape(
+    {
+        "name": TEMPLATE_NAME,
+        "url": URL,
+        "channel": one_of(TEMPLATE_CHANNELS),
+        "is_transactional": FLAG,
+        "version": {"type": "integer", "minimum": 1},
+        "created_at": TIME,
+        "updated_at": TIME,
+    }
+)
+
+RENDERED = {name: nullable(text()) for name in TEMPLATE_PARTS}
+
+TEMPLATE_PAGE = shape(
+    {"results": listing(ref("Template")), "next": nullable(URL), "previous": nullable(URL)}
+)
+
+PREVIEW = shape(
+    {
+        **RENDERED,
+        "segments": nullable({"type": "integer", "minimum": 1}),
+        "encoding": nullable(one_of((GSM7, UCS2))),
+    }
+)
+
 FIELD_ERROR = shape(
     {
         "pointer": text(description="A JSON pointer into the body, or a slash and a parameter."),
@@ -273,6 +317,12 @@ SCHEMAS: dict[str, Schema] = {
     "EndpointList": shape({"results": listing(ref("Endpoint"))}),
     "EndpointWithSecret": {"allOf": [ref("Endpoint"), shape({"secret": text()})]},
     "NoFields": strict({}, required=()),
+    "TemplateRequest": TEMPLATE_REQUEST,
+    "Template": TEMPLATE,
+    "TemplateDetail": {"allOf": [ref("Template"), shape(RENDERED)]},
+    "TemplatePage": TEMPLATE_PAGE,
+    "PreviewRequest": strict({"context": nullable({"type": "object"})}, required=()),
+    "Preview": PREVIEW,
     "FieldError": FIELD_ERROR,
     "Problem": PROBLEM,
     "Health": shape({"status": {"const": "ok"}}),

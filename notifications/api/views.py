@@ -1,6 +1,6 @@
 """The endpoints of a tenant: parse, call one function, answer."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rest_framework.request import Request
@@ -17,7 +17,7 @@ from .base import TenantView, View
 from .pagination import link, page_of
 from .parsers import BATCH, ONE, read_optional_json
 from .problems import NOT_FOUND, Refused, invalid
-from .query import filtered, parse_list
+from .query import LIST_PARAMETERS, filtered, parse_list
 from .representation import (
     represent,
     represent_batch,
@@ -65,8 +65,11 @@ class NotificationListView(TenantView):
     reads_query = True
 
     def get(self, request: Request) -> Response:
-        values = parse_list(self.query)
-        page = page_of(filtered(self.notifications, values), self.tenant, values)
+        values = parse_list(self.query, LIST_PARAMETERS)
+        rows = filtered(self.notifications.with_template(), values)
+        if "template" in values:
+            rows = rows.of_template(self.tenant, values["template"])
+        page = page_of(rows, self.tenant, values)
         return Response(
             {
                 "results": [represent(row, request) for row in page.rows],
@@ -87,7 +90,7 @@ class CancelView(TenantView):
     """`POST /notifications/{id}/cancel`"""
 
     def post(self, request: Request, id: str) -> Response:
-        _refuse_fields(read_optional_json(request._request))
+        refuse_fields(read_optional_json(request._request))
         notification = control.cancel(self.notification(id))
         body = represent(notification, request)
         if notification.status == Status.CANCELLED:
@@ -116,7 +119,7 @@ class CancelBatchView(TenantView):
     """`POST /batches/{id}/cancel`"""
 
     def post(self, request: Request, id: str) -> Response:
-        _refuse_fields(read_optional_json(request._request))
+        refuse_fields(read_optional_json(request._request))
         batch = self.batch(id)
         cancelled = control.cancel_batch(batch)
         return Response({**represent_batch(batch, request), "cancelled": cancelled})
@@ -199,13 +202,14 @@ def _accepts_risk(data: Mapping[str, Any]) -> bool:
     return bool(risk)
 
 
-def _refuse_fields(data: Mapping[str, Any]) -> None:
-    errors = _unknown_fields(data, set())
+def refuse_fields(data: Mapping[str, Any], known: Collection[str] = ()) -> None:
+    """Refuse whatever is in the body that is not known."""
+    errors = _unknown_fields(data, known)
     if errors:
         raise Refused(invalid(errors))
 
 
-def _unknown_fields(data: Mapping[str, Any], known: set[str]) -> list[FieldError]:
+def _unknown_fields(data: Mapping[str, Any], known: Collection[str]) -> list[FieldError]:
     return [
         FieldError(f"/{pointer_part(name)}", "unknown_field", "is not a known field")
         for name in data

@@ -6,7 +6,7 @@ the relay gets the ids.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +31,7 @@ from ..messages import Draft
 from ..models import Batch, Notification, Tenant, new_id
 from ..signals import notification_accepted
 from . import database, relay
+from .templates import Resolved, resolve
 
 LOCK_TIMEOUT = "2s"
 """How long a request waits for another one that is storing the same key."""
@@ -80,6 +81,7 @@ class Call:
 
     tenant: Tenant
     now: datetime
+    resolved: Resolved
     batch: Batch | None = None
     lock_timeout: str = ""
 
@@ -90,6 +92,8 @@ class Call:
 
     def notification(self, row: Row) -> Notification:
         made = Notification(tenant=self.tenant, batch=self.batch, created_at=self.now, **row)
+        if made.template_version_id is not None:
+            made.template_version = self.resolved.versions[made.template_version_id]
         made._state.adding, made._state.db = False, database.alias()  # as if it had been read
         return made
 
@@ -107,9 +111,10 @@ def accept_one(tenant: Tenant, draft: Draft) -> Accepted:
     Raises IdempotencyConflict when the key holds other content, Busy when another request is
     storing the same key and does not come to an end, InvalidNotification when it has expired.
     """
+    resolved = resolve(tenant, [draft])
     with _one_statement() as (now, lock_timeout):
-        call = Call(tenant, now, lock_timeout=lock_timeout)
-        [verdict] = _store(call, [draft])
+        call = Call(tenant, now, resolved, lock_timeout=lock_timeout)
+        [verdict] = _store(call)
     answer = _answer(call, verdict)
     if isinstance(answer, NotificationError):
         raise answer
@@ -118,9 +123,10 @@ def accept_one(tenant: Tenant, draft: Draft) -> Accepted:
 
 def accept_many(tenant: Tenant, drafts: Sequence[Draft]) -> list[Accepted | NotificationError]:
     """Store many at once in a constant number of statements; an answer for each, in order."""
+    resolved = resolve(tenant, drafts)
     with _transaction() as now:
-        call = Call(tenant, now)
-        verdicts = _store(call, drafts)
+        call = Call(tenant, now, resolved)
+        verdicts = _store(call)
     return [_answer(call, verdict) for verdict in verdicts]
 
 
@@ -137,12 +143,13 @@ def accept_batch(
     call replayable. Raises InvalidNotification (pointers into `/notifications`) when nothing
     could be accepted, IdempotencyConflict and Busy as `accept_one`.
     """
+    resolved = resolve(tenant, [item for item in items if isinstance(item, Draft)])
     batch = Batch(tenant=tenant, idempotency_key=idempotency_key, fingerprint=fingerprint)
     with _transaction() as now:
         earlier = _claim_batch(batch)
         if earlier:
             return earlier
-        results = _store_items(Call(tenant, now, batch), items)
+        results = _store_items(Call(tenant, now, resolved, batch), items)
         if not any(result.id for result in results):
             raise InvalidNotification(
                 [e.under(f"/notifications/{r.index}") for r in results for e in r.errors]
@@ -208,7 +215,7 @@ def _result_of(item: dict[str, Any]) -> ItemResult:
 
 
 def _store_items(call: Call, items: Sequence[Draft | InvalidNotification]) -> list[ItemResult]:
-    stored = iter(_store(call, [item for item in items if isinstance(item, Draft)]))
+    stored = iter(_store(call))
     verdicts = [next(stored) if isinstance(item, Draft) else item for item in items]
     return [_item_result(index, verdict) for index, verdict in enumerate(verdicts)]
 
@@ -238,17 +245,25 @@ def _answer(call: Call, verdict: Verdict) -> Accepted | NotificationError:
             return verdict
 
 
-def _store(call: Call, drafts: Sequence[Draft]) -> Sequence[Verdict]:
+def _store(call: Call) -> Sequence[Verdict]:
     """Insert what is new, look up what the keys hold, judge each draft."""
+    drafts = call.resolved.drafts
     relayed = len(drafts) == 1
     grace = timedelta(seconds=get_settings().hint_seconds if relayed else 0)
     rows = [_row(draft, call.now, grace) for draft in drafts]
-    alive = [row for row in rows if row["expires_at"] is None or row["expires_at"] > call.now]
+    refusals = _refusals(call, rows)
     verdicts: Sequence[Verdict] = rows
-    if _insert(call, alive) < len(rows):
-        verdicts = _judge_by_key(call.tenant, rows, {row["id"] for row in alive})
+    if _insert(call, [row for row in rows if row["id"] not in refusals]) < len(rows):
+        verdicts = _judge_by_key(call.tenant, rows, refusals)
     _announce(call, [verdict for verdict in verdicts if isinstance(verdict, dict)])
     return verdicts
+
+
+def _refusals(call: Call, rows: Sequence[Row]) -> dict[UUID, InvalidNotification]:
+    """Why some rows cannot be stored; their key may have stored them when they could."""
+    late = [r for r in rows if r["expires_at"] is not None and r["expires_at"] <= call.now]
+    unfilled = call.resolved.errors.items()
+    return {r["id"]: _expired() for r in late} | {rows[n]["id"]: error for n, error in unfilled}
 
 
 def _row(draft: Draft, now: datetime, grace: timedelta) -> Row:
@@ -256,6 +271,7 @@ def _row(draft: Draft, now: datetime, grace: timedelta) -> Row:
     due_at = draft.send_at if draft.send_at is not None and later else now
     return {
         "id": new_id(),
+        "template_version_id": draft.template_version_id,
         "channel": draft.channel,
         "priority": draft.priority,
         "to": draft.to,
@@ -278,18 +294,22 @@ def _insert(call: Call, rows: Sequence[Row]) -> int:
     )
 
 
-def _judge_by_key(tenant: Tenant, rows: Sequence[Row], alive: Container[UUID]) -> list[Verdict]:
+def _judge_by_key(
+    tenant: Tenant, rows: Sequence[Row], refusals: Mapping[UUID, InvalidNotification]
+) -> list[Verdict]:
     keys = [row["idempotency_key"] for row in rows if row["idempotency_key"] is not None]
     holders = Notification.objects.filter(tenant=tenant, idempotency_key__in=keys)
     by_key = {holder.idempotency_key: holder for holder in holders}
-    return [_judge(row, by_key.get(row["idempotency_key"]), row["id"] in alive) for row in rows]
+    return [
+        _judge(row, by_key.get(row["idempotency_key"]), refusals.get(row["id"])) for row in rows
+    ]
 
 
-def _judge(row: Row, holder: Notification | None, alive: bool) -> Verdict:
-    if row["idempotency_key"] is None and alive:
+def _judge(row: Row, holder: Notification | None, refusal: InvalidNotification | None) -> Verdict:
+    if row["idempotency_key"] is None and refusal is None:
         return row
     if holder is None:
-        return Busy("the key was freed at this moment") if alive else _expired()
+        return refusal or Busy("the key was freed at this moment")
     if holder.pk == row["id"]:
         return row
     if holder.fingerprint != row["fingerprint"]:

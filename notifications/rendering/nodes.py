@@ -9,7 +9,7 @@ from .filters import MISSING, Filter, text_of
 from .places import Escape
 
 ITERATIONS_MAX = 1_000
-STEPS_MAX = 50_000
+STEPS_MAX = 20_000
 """Pieces of a template that are gone through, those in loops once for each turn."""
 
 OUTPUT_MAX = 256 * 1024

@@ -1,5 +1,6 @@
 """The document is valid, complete, and the page shows it."""
 
+import re
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def operations() -> set[tuple[str, str]]:
 
 def routes() -> set[tuple[str, str]]:
     return {
-        ("/" + str(pattern.pattern).replace("<str:id>", "{id}"), method)
+        ("/" + re.sub(r"<str:(\w+)>", r"{\1}", str(pattern.pattern)), method)
         for pattern in urls.urlpatterns
         if isinstance(pattern, URLPattern) and pattern.name not in UNDOCUMENTED
         for method in ("get", "post", "put", "patch", "delete")
