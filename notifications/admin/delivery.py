@@ -17,7 +17,7 @@ from ..models import Attempt, Batch, Notification, Receipt
 from ..pipeline import explain
 from .actions import cancel_selected, retry_selected
 from .filters import StatusFilter, TenantFilter, search
-from .lists import PartOfNotification, ReadOnlyAdmin
+from .lists import PartOfPage, ReadOnlyAdmin
 from .words import badge, in_words, listed, moment, pretty, short_id
 
 RECIPIENT_SHOWN = 40
@@ -36,7 +36,7 @@ LOOKUPS = ("status", "tenant", "channel__exact", "priority__exact", "batch__exac
 """What the address of the list may ask for: the filters, and the link from a batch."""
 
 
-class AttemptInline(PartOfNotification):
+class AttemptInline(PartOfPage):
     model = Attempt
     fields = ("number", "provider", "came_to", "code", "detail", "started", "duration")
     readonly_fields = fields
@@ -54,7 +54,7 @@ class AttemptInline(PartOfNotification):
         return f"{attempt.duration_ms} ms"
 
 
-class ReceiptInline(PartOfNotification):
+class ReceiptInline(PartOfPage):
     model = Receipt
     fields = ("provider", "kind", "occurred", "received", "event_id")
     readonly_fields = fields
@@ -107,7 +107,7 @@ class NotificationAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        ("Origin", {"fields": ("tenant", "priority", "batch", "idempotency_key")}),
+        ("Origin", {"fields": ("tenant", "template", "priority", "batch", "idempotency_key")}),
     )
 
     class Media:

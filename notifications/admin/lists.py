@@ -66,8 +66,8 @@ class ReadOnlyAdmin(ReadOnly, ModelAdmin):
     actions: Sequence[Any] | None = None
 
 
-class PartOfNotification(ReadOnly, TabularInline):
-    """Rows shown below their notification, to everybody who may see the notification."""
+class PartOfPage(ReadOnly, TabularInline):
+    """Rows shown below what they belong to, to everybody who may see that."""
 
     extra = 0
     can_delete = False
