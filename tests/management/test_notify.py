@@ -53,6 +53,22 @@ def test_a_delivered_one_is_told_with_its_timeline(notify: Notify) -> None:
     assert lines[-1] == ["delivered"]
 
 
+def test_one_is_made_of_a_template(env: dict[str, str], notify: Notify, tmp_path: Path) -> None:
+    script = (
+        "from notifications.pipeline.template_store import put\n"
+        "from notifications.models import Tenant\n"
+        "from notifications.template_validation import parse_template as parse\n"
+        "draft = parse({'channel': 'sms', 'body': 'Hi {{ name }}'})\n"
+        "put(Tenant.objects.get(name='shop'), 'hello', draft)"
+    )
+    Processes(tmp_path).manage(env, "shell", "-c", script)
+    sent = ("sms", "+14155550123", "--tenant", "shop", "--template", "hello")
+    assert notify(*sent, "--context", '{"name": "Ada"}').returncode == 0
+    refused = notify(*sent)
+    assert refused.returncode == 1
+    assert "context: the template also needs: name" in refused.stderr
+
+
 def test_a_refused_one_ends_with_1_and_the_reason(notify: Notify) -> None:
     done = notify("sms", "+14155550123", "--body", "Hi", "--metadata", "simulate=reject")
     assert done.returncode == 1, done.stdout + done.stderr

@@ -21,7 +21,17 @@ from ...shortcuts import notify
 from ...worker import EmbeddedWorker
 from ..tenants import find_tenant
 
-FIELDS = ("subject", "body", "html", "event", "payload", "priority", "idempotency_key")
+FIELDS = (
+    "template",
+    "context",
+    "subject",
+    "body",
+    "html",
+    "event",
+    "payload",
+    "priority",
+    "idempotency_key",
+)
 
 GOOD = (Status.SENT, Status.DELIVERED)
 PENDING = (Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RETRYING)
@@ -44,6 +54,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("channel", choices=Channel.values)
         parser.add_argument("to", help="an address, a number such as +14155550123, or a URL")
+        parser.add_argument("--template", help="the name of a template, instead of what follows")
+        parser.add_argument("--context", type=parse_json, help="what fills it: a JSON object")
         parser.add_argument("--subject", help="email")
         parser.add_argument("--body", help="email and sms")
         parser.add_argument("--html", help="email")
