@@ -110,6 +110,22 @@ def _check_public(parts: SplitResult, port: int | None) -> None:
     _check_host(parts)
 
 
+def fold_email(address: str) -> str:
+    """In small letters: no two mailboxes differ by capitals alone."""
+    return address.lower()
+
+
+def fold_phone(number: str) -> str:
+    """E.164 has one form for a number."""
+    return number
+
+
+def fold_url(url: str) -> str:
+    """The scheme and the host of a URL may be written in capitals, the rest may not."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.lower()).geturl()
+
+
 def _check_host(parts: SplitResult) -> None:
     host = (parts.hostname or "").removesuffix(".")
     labels = host.split(".")

@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from .addresses import UNSAFE_TEXT, parse_email, parse_phone, parse_url
-from .enums import Channel
+from .addresses import (
+    UNSAFE_TEXT,
+    fold_email,
+    fold_phone,
+    fold_url,
+    parse_email,
+    parse_phone,
+    parse_url,
+)
+from .enums import Channel, SuppressionReason
 from .rendering import Part
 from .segments import count_segments
 
@@ -40,11 +48,17 @@ class ContentField:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRow:
-    """What makes a channel: its address, its content, its Celery task."""
+    """What makes a channel: its address, its content, its Celery task.
+
+    `fold` makes the same text of all addresses that `parse_to` returns for one recipient;
+    `opt_out` is what a recipient means who has told the provider to stop.
+    """
 
     channel: Channel
     task: str
     parse_to: Callable[[str], str]
+    fold: Callable[[str], str]
+    opt_out: SuppressionReason
     content: Mapping[str, ContentField]
     one_of: tuple[str, ...] = ()
     signed: bool = False
@@ -116,6 +130,8 @@ _ROWS = (
         Channel.EMAIL,
         task="notifications.deliver_email",
         parse_to=parse_email,
+        fold=fold_email,
+        opt_out=SuppressionReason.UNSUBSCRIBE,
         content={
             "subject": ContentField(_header, required=True, part=Part.LINE),
             "body": ContentField(_text, part=Part.TEXT),
@@ -127,6 +143,8 @@ _ROWS = (
         Channel.SMS,
         task="notifications.deliver_sms",
         parse_to=parse_phone,
+        fold=fold_phone,
+        opt_out=SuppressionReason.STOP,
         content={
             "body": ContentField(
                 _sms_body, required=True, part=Part.SMS, check_rendered=_rendered_sms
@@ -137,6 +155,8 @@ _ROWS = (
         Channel.WEBHOOK,
         task="notifications.deliver_webhook",
         parse_to=parse_url,
+        fold=fold_url,
+        opt_out=SuppressionReason.UNSUBSCRIBE,
         content={
             "event": ContentField(_event),
             "payload": ContentField(_any_json, required=True),

@@ -75,14 +75,14 @@ class Column(Place):
 
 
 class Among(models.Func):
-    """Whether the primary key of the row at hand is in the column."""
+    """Whether the primary key of the row at hand, or another field, is in the column."""
 
     template = "%(expressions)s"
     arg_joiner = " IN "
     output_field = models.BooleanField()
 
-    def __init__(self, keys: Column) -> None:
-        super().__init__(F("pk"), keys)
+    def __init__(self, values: Column, field: str = "pk") -> None:
+        super().__init__(F(field), values)
 
     def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         return super().as_sql(compiler, connection, arg_joiner=" = ANY ")

@@ -104,6 +104,17 @@ class Scope(TextChoices):
     TENANT = "tenant"
 
 
+class SuppressionReason(TextChoices):
+    """Why nothing is sent to a recipient."""
+
+    HARD_BOUNCE = "hard_bounce", "hard bounce"
+    COMPLAINT = "complaint"
+    STOP = "stop"
+    UNSUBSCRIBE = "unsubscribe"
+    SOFT_BOUNCE = "soft_bounce", "soft bounces"
+    MANUAL = "manual"
+
+
 class CircuitState(TextChoices):
     """Whether a provider is asked at all."""
 

@@ -27,6 +27,7 @@ class Move(StrEnum):
     POISON = "poison"
     CANCEL = "cancel"
     EXPIRE = "expire"
+    SUPPRESS = "suppress"
     REQUEUE = "requeue"
     EVIDENCE = "evidence"
 
@@ -65,6 +66,7 @@ MOVES: Mapping[Move, tuple[frozenset[State], frozenset[State]]] = MappingProxyTy
         Move.POISON: (frozenset({S.LEASED}), frozenset({S.FAILED})),
         Move.CANCEL: (WAITING | {S.LEASED}, frozenset({S.CANCELLED})),
         Move.EXPIRE: (WAITING | {S.LEASED}, frozenset({S.EXPIRED})),
+        Move.SUPPRESS: (frozenset({S.LEASED}), frozenset({S.SUPPRESSED})),
         Move.REQUEUE: (
             frozenset({S.FAILED, S.EXPIRED, S.CANCELLED, S.UNKNOWN, S.SENT}),
             frozenset({S.QUEUED}),

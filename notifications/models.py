@@ -20,6 +20,7 @@ from .enums import (
     Scope,
     State,
     Status,
+    SuppressionReason,
     WaitReason,
 )
 from .lifecycle import FRESH, IN_FLIGHT, MOVES, TRIED, Move, status_of
@@ -27,6 +28,7 @@ from .querysets import (
     APIKeyQuerySet,
     EndpointQuerySet,
     NotificationQuerySet,
+    SuppressionQuerySet,
     TemplateQuerySet,
     TemplateVersionQuerySet,
     WorkerQuerySet,
@@ -51,6 +53,11 @@ class Tenant(models.Model):
     )
     is_active = models.BooleanField(
         default=True, help_text="While off, its keys are refused and nothing of it is sent."
+    )
+    has_suppressions = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Whether it ever had one; the list is not asked for the recipients of others.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -348,6 +355,7 @@ class Receipt(models.Model):
     provider = models.CharField(max_length=50)
     event_id = models.CharField(max_length=255)
     kind = models.SmallIntegerField(choices=ReceiptState)
+    code = models.CharField(max_length=50, blank=True, db_default="")
     occurred_at = models.DateTimeField(db_default=Now())
     received_at = models.DateTimeField(db_default=Now())
 
@@ -404,6 +412,42 @@ class Endpoint(models.Model):
     def wants(self, event: Event) -> bool:
         """Whether it asked to be told of `event`."""
         return event in self.events or event.family in self.events
+
+
+class Suppression(models.Model):
+    """A recipient that nothing of a tenant is sent to; `recipient` is folded as its channel does.
+
+    Each recipient has one, that of the reason that holds longest and most.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False)
+    channel = models.CharField(max_length=10, choices=Channel)
+    recipient = models.CharField(max_length=2048)
+    reason = models.CharField(
+        max_length=11, choices=SuppressionReason, default=SuppressionReason.MANUAL
+    )
+    note = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SuppressionQuerySet.as_manager()
+
+    class Meta:
+        constraints = (
+            # The recipient first: a worker asks for those of many tenants at once.
+            models.UniqueConstraint(
+                fields=("recipient", "tenant", "channel"), name="notifications_one_suppression"
+            ),
+            models.CheckConstraint(
+                condition=Q(reason__in=SuppressionReason.values),
+                name="notifications_known_suppression_reason",
+            ),
+        )
+        indexes = (models.Index(fields=("tenant", "id"), name="notifications_suppressed_idx"),)
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class RateLimit(models.Model):

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from . import prepared
 from .columns import Among, Column, InState, Slot
-from .enums import ReceiptState, State, Status
+from .enums import ReceiptState, State, Status, SuppressionReason
 from .lifecycle import IN_FLIGHT, MOVES, WAITING, Move, states_of
 from .settlements import PROVEN, Settlement, settle
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         APIKey,
         Endpoint,
         Notification,
+        Suppression,
         Template,
         TemplateVersion,
         Tenant,
@@ -53,7 +54,7 @@ CLAIMED = (
 )
 """What an attempt needs of its notification, in the order of the model's fields."""
 
-TENANT = ("id", "name")
+TENANT = ("id", "name", "has_suppressions")
 
 
 class Literal(models.Value):
@@ -105,6 +106,38 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def seen_within(self, seconds: float) -> "WorkerQuerySet":
         return self.filter(seen_at__gt=Now() - timedelta(seconds=seconds))
+
+
+class SuppressionQuerySet(models.QuerySet["Suppression"]):
+    def live(self) -> "SuppressionQuerySet":
+        """Those that hold now."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
+
+    def on(
+        self, recipients: Sequence[str], tenant_id: int | None
+    ) -> "list[tuple[int, str, str, SuppressionReason]]":
+        """Tenant, channel, recipient and reason of what holds for any of the folded `recipients`.
+
+        Without a `tenant_id` those of all tenants.
+        """
+        using = router.db_for_write(self.model)
+        build = self._build_on if tenant_id is None else self._build_on_tenant
+        values = {"recipient": recipients, "tenant": tenant_id}
+        key = "suppressed", tenant_id is None
+        found = prepared.select(using, key, values, len(recipients), build)
+        return [(row[0], row[1], row[2], SuppressionReason(row[3])) for row in found]
+
+    def _build_on(self, count: int) -> "models.QuerySet[Suppression, Any]":
+        recipients = Column("recipient", models.CharField(max_length=2048), count)
+        live = self.model._default_manager.using(router.db_for_write(self.model)).live()
+        found = live.filter(Among(recipients, "recipient"))
+        return found.values_list("tenant_id", "channel", "recipient", "reason")
+
+    def _build_on_tenant(self, count: int) -> "models.QuerySet[Suppression, Any]":
+        # As a sum it is no reason to look for all of the tenant: to old statistics a list that has
+        # just been imported is empty, and so seems faster to read than the index of recipients.
+        found = self._build_on(count).alias(owner=F("tenant_id") + 0)
+        return found.filter(owner=Slot("tenant", models.BigIntegerField()))
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
@@ -243,16 +276,16 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def _build_due(self, count: int) -> "models.QuerySet[Notification, Any]":
         ids = Column("id", models.UUIDField(), count)
         due = self._whole().filter(Among(ids), InState(WAITING))._claimable()
-        return due.lock().values_list(*CLAIMED, "tenant__name")
+        return due.lock().values_list(*CLAIMED, "tenant__name", "tenant__has_suppressions")
 
     def _instances(self, using: str, found: Sequence[Sequence[Any]]) -> "list[Notification]":
         tenant: Any = self.model._meta.get_field("tenant")
         tenants: dict[int, Tenant] = {}
         rows = []
-        for *values, name in found:
+        for *values, name, has_suppressions in found:
             row = self.model.from_db(using, CLAIMED, values)
             if row.tenant_id not in tenants:
-                identity = (row.tenant_id, name)
+                identity = (row.tenant_id, name, has_suppressions)
                 tenants[row.tenant_id] = tenant.related_model.from_db(using, TENANT, identity)
             tenant.set_cached_value(row, tenants[row.tenant_id])
             rows.append(row)
@@ -296,6 +329,16 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """Those of `ids` that the holder of `token` has settled and nobody has taken since."""
         held = self.filter(pk__in=ids, lease_token=token).exclude(state__in=sorted(IN_FLIGHT))
         return set(held.values_list("pk", flat=True))
+
+    def suppress(self, ids: Collection[UUID], token: UUID, code: str, detail: str) -> set[UUID]:
+        """End leased rows whose recipients nothing is sent to; which of them."""
+        moved = self._move(Move.SUPPRESS, ids, token).update(
+            state=State.SUPPRESSED, settled_at=Now(), error_code=code, error_detail=detail
+        )
+        if moved == len(ids):
+            return set(ids)
+        ended = self.filter(pk__in=ids, lease_token=token, state=State.SUPPRESSED)
+        return set(ended.values_list("pk", flat=True))
 
     # Moves of the rescuer
 

@@ -55,6 +55,7 @@ BY_WORKERS = (
     Move.FAIL,
     Move.PARK,
     Move.ABANDON,
+    Move.SUPPRESS,
 )
 
 

@@ -47,6 +47,7 @@ ACTS: dict[Move, Act] = {
     Move.ABANDON: settlement(Move.ABANDON),
     Move.POISON: lambda rows, ids, token: rows.poison(ids),
     Move.CANCEL: lambda rows, ids, token: rows.cancel(ids),
+    Move.SUPPRESS: lambda rows, ids, token: rows.suppress(ids, token, "suppressed", "manual"),
     Move.EXPIRE: lambda rows, ids, token: rows.expire(ids),
     Move.REQUEUE: lambda rows, ids, token: rows.requeue(ids, list(Status)),
     Move.EVIDENCE: evidence,
@@ -60,6 +61,7 @@ HELD_BY_TOKEN = (
     Move.FAIL,
     Move.PARK,
     Move.ABANDON,
+    Move.SUPPRESS,
 )
 
 

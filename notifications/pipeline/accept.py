@@ -18,7 +18,7 @@ from django.utils.functional import SimpleLazyObject
 
 from .. import bulk
 from ..conf import get_settings
-from ..enums import Channel, Priority, State
+from ..enums import Channel, Priority, State, SuppressionReason
 from ..exceptions import (
     Busy,
     FieldError,
@@ -30,7 +30,8 @@ from ..idempotency import fingerprint as fingerprint_of
 from ..messages import Draft
 from ..models import Batch, Notification, Tenant, new_id
 from ..signals import notification_accepted
-from . import database, relay
+from ..suppression import ERROR_CODE, detail_of
+from . import database, relay, suppress
 from .templates import Resolved, resolve
 
 LOCK_TIMEOUT = "2s"
@@ -251,6 +252,8 @@ def _store(call: Call) -> Sequence[Verdict]:
     relayed = len(drafts) == 1
     grace = timedelta(seconds=get_settings().hint_seconds if relayed else 0)
     rows = [_row(draft, call.now, grace) for draft in drafts]
+    if held := suppress.held_drafts(call.tenant, drafts):
+        rows = [row | _end(call, held.get(index)) for index, row in enumerate(rows)]
     refusals = _refusals(call, rows)
     verdicts: Sequence[Verdict] = rows
     if _insert(call, [row for row in rows if row["id"] not in refusals]) < len(rows):
@@ -284,6 +287,18 @@ def _row(draft: Draft, now: datetime, grace: timedelta) -> Row:
         "state": State.SCHEDULED if later else State.QUEUED,
         "due_at": due_at,
         "publish_at": due_at if later else now + grace,
+    }
+
+
+def _end(call: Call, reason: SuppressionReason | None) -> Row:
+    """What a suppressed recipient makes of a new row; all rows of a call have the same fields."""
+    if reason is None:
+        return {"settled_at": None, "error_code": "", "error_detail": ""}
+    return {
+        "state": State.SUPPRESSED,
+        "settled_at": call.now,
+        "error_code": ERROR_CODE,
+        "error_detail": detail_of(reason),
     }
 
 
@@ -331,6 +346,9 @@ def _after_commit(call: Call, rows: Sequence[Row]) -> None:
         sender=Notification,
         notifications=SimpleLazyObject(lambda: [call.notification(row) for row in rows]),
         counts=Counter((row["channel"], row["priority"]) for row in rows),
+    )
+    suppress.tell_suppressed(
+        (row["id"], row["channel"]) for row in rows if row["state"] == State.SUPPRESSED
     )
     lanes: dict[tuple[Channel, Priority], list[UUID]] = defaultdict(list)
     due = [row for row in rows if row["state"] == State.QUEUED]

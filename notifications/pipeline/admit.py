@@ -15,7 +15,7 @@ from ..gates import get_limiter
 from ..messages import Grant, Pace, Want
 from ..models import Notification
 from ..retry import backoff
-from . import pace, policy, route
+from . import pace, policy, route, suppress
 from .circuit import Circuit
 from .lease import Lease
 
@@ -47,7 +47,8 @@ Verdicts = Iterable[tuple[Notification, Refusal | None]]
 
 
 def admit(lease: Lease, rows: Sequence[Notification]) -> Admitted:
-    """The rows that may go now; the others are put off."""
+    """The rows that may go now; the others are put off, or end here as suppressed."""
+    rows = _withhold(lease, rows)
     admitted: Admitted = defaultdict(list)
     refused: dict[UUID, Refusal] = {}
     routes = [(row, route.candidates(row)) for row in rows]
@@ -55,6 +56,12 @@ def admit(lease: Lease, rows: Sequence[Notification]) -> Admitted:
         routes = _ask(routes, admitted, refused)
     _put_off(lease, [row for row in rows if row.pk in refused], refused)
     return admitted
+
+
+def _withhold(lease: Lease, rows: Sequence[Notification]) -> Sequence[Notification]:
+    left = suppress.withhold(lease.token, rows)
+    lease.report.settled += len(rows) - len(left)
+    return left
 
 
 Routes = list[tuple[Notification, tuple[str, ...]]]

@@ -1,0 +1,104 @@
+"""What is meant for a suppressed recipient: found when it is accepted, and before it is sent.
+
+A tenant that never had a suppression is not asked about. Its row says so: a worker reads it with
+each claim, so that nothing goes out after the first one; a web process may remember for some
+seconds that there was none, and what it accepts meanwhile is held by the worker.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+from uuid import UUID
+
+from ..enums import Channel, Status, SuppressionReason
+from ..messages import Draft
+from ..models import Notification, Suppression, Tenant
+from ..signals import notification_settled
+from ..suppression import ERROR_CODE, detail_of, fold, holds_for
+from . import database
+
+
+class Target(NamedTuple):
+    """Whom a tenant wants to reach; `recipient` is folded."""
+
+    tenant_id: int
+    channel: str
+    recipient: str
+
+
+Reasons = Mapping[int, SuppressionReason]
+"""Why some of a list of drafts are not to be sent, by their place in it."""
+
+
+def held_drafts(tenant: Tenant, drafts: Sequence[Draft]) -> Reasons:
+    """Those that must not be sent."""
+    if not tenant.has_suppressions:
+        return {}
+    targets = [Target(tenant.pk, d.channel, fold(d.channel, d.to)) for d in drafts]
+    found = _find(targets)
+    return {
+        index: found[target]
+        for index, (draft, target) in enumerate(zip(drafts, targets, strict=True))
+        if target in found and _holds(found[target], draft)
+    }
+
+
+def withhold(token: UUID, rows: Sequence[Notification]) -> list[Notification]:
+    """End those rows of a lease that must not be sent; returns those that may be."""
+    targets = {
+        row.pk: Target(row.tenant_id, row.channel, fold(row.channel, row.to))
+        for row in rows
+        if row.tenant.has_suppressions
+    }
+    found = _find(targets.values()) if targets else {}
+    held = {
+        row: found[targets[row.pk]]
+        for row in rows
+        if targets.get(row.pk) in found and _holds(found[targets[row.pk]], row)
+    }
+    if held:
+        _end(token, held)
+    return [row for row in rows if row not in held]
+
+
+def tell_suppressed(ended: Iterable[tuple[UUID, str]]) -> None:
+    """Tell of notifications, each with its channel, that they have come to their end."""
+    for id, channel in ended:
+        notification_settled.send_robust(
+            sender=Notification,
+            notification_id=id,
+            channel=Channel(channel),
+            status=Status.SUPPRESSED,
+        )
+
+
+def _find(targets: Iterable[Target]) -> Mapping[Target, SuppressionReason]:
+    """Which of the targets are suppressed, and why: one statement, however many there are."""
+    wanted = set(targets)
+    tenants = {target.tenant_id for target in wanted}
+    tenant_id = next(iter(tenants)) if len(tenants) == 1 else None
+    recipients = list({target.recipient for target in wanted})
+    found = Suppression.objects.on(recipients, tenant_id)
+    reasons = {Target(tenant, channel, to): reason for tenant, channel, to, reason in found}
+    return {target: reason for target, reason in reasons.items() if target in wanted}
+
+
+def _holds(reason: SuppressionReason, wanted: Draft | Notification) -> bool:
+    return holds_for(reason, is_transactional=is_transactional(wanted))
+
+
+def is_transactional(wanted: Draft | Notification) -> bool:
+    """Whether it is no news that one can unsubscribe from; without a template it never is."""
+    return True
+
+
+def _end(token: UUID, held: Mapping[Notification, SuppressionReason]) -> None:
+    by_reason: dict[SuppressionReason, list[UUID]] = defaultdict(list)
+    for row, reason in held.items():
+        by_reason[reason].append(row.pk)
+    with database.atomic():
+        for reason, ids in by_reason.items():
+            moved = Notification.objects.suppress(ids, token, ERROR_CODE, detail_of(reason))
+            ended = [(row.pk, row.channel) for row in held if row.pk in moved]
+            database.on_commit(partial(tell_suppressed, ended))
