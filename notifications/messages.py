@@ -60,11 +60,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ProviderReceipt:
-    """What a provider says about a message after it was accepted."""
+    """What a provider says about a message after it was accepted; `code` is why, if it says so."""
 
     kind: ReceiptState
     event_id: str
     occurred_at: datetime | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

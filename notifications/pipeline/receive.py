@@ -14,6 +14,7 @@ from ..messages import ProviderReceipt
 from ..models import Notification, Receipt
 from ..settlements import PROVEN
 from . import database, events, told
+from .suppressions import learn_from_receipts
 from .told import Received, Settled
 
 
@@ -35,6 +36,7 @@ def receive(arrivals: Sequence[Arrival]) -> None:
 def record(arrivals: Sequence[Arrival]) -> None:
     """As `receive`, within the caller's transaction."""
     store(arrivals)
+    learn_from_receipts((a.notification_id, a.receipt.code) for a in arrivals)
     by_kind: dict[ReceiptState, list[Arrival]] = defaultdict(list)
     for arrival in arrivals:
         by_kind[arrival.receipt.kind].append(arrival)
@@ -70,6 +72,7 @@ def _row(arrival: Arrival) -> dict[str, Any]:
         "provider": arrival.provider,
         "event_id": arrival.receipt.event_id,
         "kind": arrival.receipt.kind,
+        "code": arrival.receipt.code,
     }
 
 

@@ -19,6 +19,7 @@ from ..settlements import PROVEN, Settlement, Way
 from ..signals import attempt_finished, attempts_finished, writes_fenced
 from . import database, events, route
 from .receive import Arrival, store, tell_received
+from .suppressions import learn
 from .told import Settled, tell_settled
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def settle(token: UUID, provider: str, ended: Sequence[Ended]) -> Mapping[UUID, 
             ended = _fence(token, provider, ended, moved)
         _record_attempts(provider, ended)
         _record_receipts(provider, ended)
+        learn((e.row, code) for e in ended for code in _codes(e.outcome))
         events.record([e.row.pk for e in ended])
         _announce_settled(abilities, ended, decisions)
     return {e.row.pk: decisions[e.row.pk] for e in ended}
@@ -118,6 +120,11 @@ def _settlement(abilities: Abilities, ended: Ended, decision: Decision) -> Settl
         code=outcome.code[:CODE_MAX],
         detail=outcome.detail[:DETAIL_MAX],
     )
+
+
+def _codes(outcome: Outcome) -> list[str]:
+    """What is said of the recipient by the outcome, and by the receipts that came with it."""
+    return [outcome.code, *(receipt.code for receipt in outcome.receipts)]
 
 
 def _highest(outcome: Outcome) -> ReceiptState:
