@@ -160,7 +160,8 @@ CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "embedded://localhost")
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
 
-NOTIFICATIONS: dict[str, Any] = {}
+PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
+NOTIFICATIONS: dict[str, Any] = {"PUBLIC_URL": PUBLIC_URL} if PUBLIC_URL else {}
 if redis_url := env.str("REDIS_URL", ""):
     NOTIFICATIONS["GATES"] = {
         "BACKEND": "notifications.gates.redis",
