@@ -35,6 +35,7 @@ PRIVATE_SUFFIXES = (".local", ".internal", ".localhost", ".home.arpa")
 URL_PORTS = frozenset({None, 443, 8443})
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 URL_MAX = 2048
+SCHEME_AND_HOST = re.compile(r"\A[^/?#]*//[^/?#]*")
 
 _check_email = EmailValidator(allowlist=[])
 
@@ -122,8 +123,7 @@ def fold_phone(number: str) -> str:
 
 def fold_url(url: str) -> str:
     """The scheme and the host of a URL may be written in capitals, the rest may not."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.lower()).geturl()
+    return SCHEME_AND_HOST.sub(lambda found: found[0].lower(), url)
 
 
 def _check_host(parts: SplitResult) -> None:

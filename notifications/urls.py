@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from django.apps import apps
 from django.urls import path, re_path
 
-from .api import endpoints, openapi, operations, templates, views
+from .api import endpoints, openapi, operations, suppressions, templates, views
 
 app_name = "notifications"
 
@@ -25,6 +25,8 @@ urlpatterns = [
     path("templates", templates.TemplateListView.as_view(), name="templates"),
     path("templates/<str:name>", templates.TemplateView.as_view(), name="template"),
     path("templates/<str:name>/preview", templates.PreviewView.as_view(), name="preview"),
+    path("suppressions", suppressions.SuppressionListView.as_view(), name="suppressions"),
+    path("suppressions/<str:id>", suppressions.SuppressionView.as_view(), name="suppression"),
     path("healthz", operations.HealthView.as_view(), name="healthz"),
     path("readyz", operations.ReadyView.as_view(), name="readyz"),
     path("schema", openapi.SchemaView.as_view(), name="schema"),
@@ -38,6 +40,6 @@ if find_spec("prometheus_client"):
 if apps.is_installed("drf_spectacular_sidecar"):
     urlpatterns += [path("docs", openapi.DocsView.as_view(), name="docs")]
 
-urlpatterns += [
-    re_path(r"^(notify|notifications|batches|endpoints|templates)/", views.NothingView.as_view())
-]
+OURS = r"^(notify|notifications|batches|endpoints|suppressions|templates)/"
+
+urlpatterns += [re_path(OURS, views.NothingView.as_view())]

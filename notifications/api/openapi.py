@@ -24,6 +24,7 @@ from .schemas import (
     CHANNELS,
     ID,
     KEY,
+    REASONS,
     SCHEMAS,
     STATUSES,
     TEMPLATE_NAME,
@@ -369,6 +370,46 @@ PATHS: dict[str, Schema] = {
             "responses": {
                 "200": _answer("What would be sent.", "Preview"),
                 **_problems(*WRITING),
+            },
+        },
+    },
+    "/suppressions": {
+        "get": {
+            "operationId": "listSuppressions",
+            "summary": "List the recipients that nothing is sent to, newest first",
+            "tags": ["suppressions"],
+            "parameters": [
+                _parameter("channel", one_of(CHANNELS)),
+                _parameter("recipient", text(), "The whole address, in any capitals."),
+                _parameter("reason", one_of(REASONS)),
+                *PAGING,
+            ],
+            "responses": {
+                "200": _answer("A page.", "SuppressionPage"),
+                **_problems(400, 401, 403, 405, 503),
+            },
+        },
+        "post": {
+            "operationId": "suppress",
+            "summary": "Send nothing to a recipient from now on",
+            "tags": ["suppressions"],
+            "requestBody": _body("SuppressionRequest"),
+            "responses": {
+                "201": _answer("Suppressed.", "Suppression"),
+                "200": _answer("It was on the list: the stronger of the two.", "Suppression"),
+                **_problems(400, 401, 403, 405, 413, 415, 503),
+            },
+        },
+    },
+    "/suppressions/{id}": {
+        "parameters": [BY_ID],
+        "delete": {
+            "operationId": "unsuppress",
+            "summary": "Send to a recipient again",
+            "tags": ["suppressions"],
+            "responses": {
+                "204": {"description": "It is no longer on the list."},
+                **_problems(*READING),
             },
         },
     },

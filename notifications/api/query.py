@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.http import QueryDict
 
-from ..enums import Channel, Priority, Status
+from ..enums import Channel, Priority, Status, SuppressionReason
 from ..exceptions import FieldError
 from ..idempotency import parse_key
 from ..querysets import NotificationQuerySet
@@ -136,3 +136,10 @@ LOOKUPS = {
     "created_before": "created_at__lt",
 }
 """Filters that compare a column; `status` is a function of two, `template` is the view's."""
+
+SUPPRESSION_PARAMETERS: Parameters = {
+    "channel": LIST_PARAMETERS["channel"],
+    "recipient": _text,
+    "reason": _choice({reason.value: reason for reason in SuppressionReason}),
+    **PAGE_PARAMETERS,
+}

@@ -11,9 +11,11 @@ from ..enums import (
     Priority,
     ReceiptState,
     Status,
+    SuppressionReason,
     WaitReason,
 )
 from ..segments import GSM7, UCS2
+from ..suppression import NOTE_MAX
 from ..template_validation import CHANNEL_OF
 from .endpoints import DESCRIPTION_MAX, EVENT_NAMES
 from .views import BATCH_MAX
@@ -282,6 +284,39 @@ BATCH = shape(
     }
 )
 
+REASONS = SuppressionReason.values
+
+SUPPRESSION = shape(
+    {
+        "id": ID,
+        "channel": one_of(CHANNELS),
+        "recipient": text(description="As it is compared: an e-mail address in small letters."),
+        "reason": one_of(REASONS),
+        "note": text(),
+        "created_at": TIME,
+        "expires_at": nullable(TIME),
+    }
+)
+
+SUPPRESSION_REQUEST = strict(
+    {
+        "channel": one_of(CHANNELS),
+        "recipient": text(description="What `to` of a notification may be."),
+        "reason": {**one_of(REASONS), "default": SuppressionReason.MANUAL.value},
+        "note": nullable(text(maxLength=NOTE_MAX)),
+        "expires_at": nullable(TIME),
+    },
+    required=("channel", "recipient"),
+)
+
+SUPPRESSION_PAGE = shape(
+    {
+        "results": listing(ref("Suppression")),
+        "next": nullable(URL),
+        "previous": nullable(URL),
+    }
+)
+
 PROBLEM = shape(
     {
         "type": text(),
@@ -323,6 +358,9 @@ SCHEMAS: dict[str, Schema] = {
     "TemplatePage": TEMPLATE_PAGE,
     "PreviewRequest": strict({"context": nullable({"type": "object"})}, required=()),
     "Preview": PREVIEW,
+    "Suppression": SUPPRESSION,
+    "SuppressionRequest": SUPPRESSION_REQUEST,
+    "SuppressionPage": SUPPRESSION_PAGE,
     "FieldError": FIELD_ERROR,
     "Problem": PROBLEM,
     "Health": shape({"status": {"const": "ok"}}),

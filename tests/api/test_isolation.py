@@ -9,7 +9,7 @@ from django.urls import URLPattern
 
 from notifications import urls
 from notifications.enums import State
-from notifications.models import Batch, Endpoint, Notification, Template, Tenant
+from notifications.models import Batch, Endpoint, Notification, Suppression, Template, Tenant
 from notifications.pipeline import endpoints
 from tests.api.conftest import API, stored, template
 
@@ -26,6 +26,7 @@ WITH_ID = {
     "enable-endpoint": ("POST", "endpoint"),
     "template": ("GET", "template"),
     "preview": ("POST", "template"),
+    "suppression": ("DELETE", "suppression"),
 }
 """Each route that names an object: its method, and what it names."""
 
@@ -35,6 +36,7 @@ WITHOUT_ID = {
     "notifications",
     "endpoints",
     "templates",
+    "suppressions",
     "healthz",
     "readyz",
     "schema",
@@ -57,7 +59,7 @@ def test_every_route_is_known_here() -> None:
 
 
 def objects(tenant: Tenant, name: str = "") -> dict[str, Any]:
-    """A batch and a notification in it, in a state in which the route `name` has its way."""
+    """One of each, in a state in which the route `name` has its way."""
     batch = Batch.objects.create(tenant=tenant)
     state = State.FAILED if name == "retry" else State.QUEUED
     return {
@@ -65,11 +67,15 @@ def objects(tenant: Tenant, name: str = "") -> dict[str, Any]:
         "notification": stored(tenant, batch=batch, state=state),
         "endpoint": endpoints.create(tenant, "https://example.com/hook"),
         "template": template(tenant).template,
+        "suppression": Suppression.objects.create(
+            tenant=tenant, channel="email", recipient="ada@example.com"
+        ),
     }
 
 
 def everything() -> list[dict[str, Any]]:
-    return [*Notification.objects.values(), *Endpoint.objects.values(), *Template.objects.values()]
+    models = (Notification, Endpoint, Suppression, Template)
+    return [row for model in models for row in model._default_manager.values()]
 
 
 def id_of(row: Any) -> str:
@@ -80,7 +86,7 @@ def id_of(row: Any) -> str:
 def answer(api: API, name: str, id: object) -> tuple[int, dict[str, Any]]:
     path = "/" + routes()[name].replace("<str:id>", str(id)).replace("<str:name>", str(id))
     response = api.request(WITH_ID[name][0], path)
-    body = response.json()
+    body = response.json() if response.content else {}
     body.pop("request_id", None)
     return response.status_code, body
 
