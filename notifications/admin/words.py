@@ -10,6 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
+from ..addresses import SCHEME_AND_HOST
 from ..pipeline.explain import Waiting
 
 
@@ -31,6 +32,16 @@ def short_id(id: UUID) -> SafeString:
     return format_html(
         '<span class="notification-id" title="{}">{}…{}</span>', id, text[:8], text[-6:]
     )
+
+
+def masked(recipient: str) -> str:
+    """Enough of a recipient to recognise it, and not enough to write to it."""
+    local, at, domain = recipient.rpartition("@")
+    if at:
+        return f"{local[:1]}…@{domain}"
+    if host := SCHEME_AND_HOST.match(recipient):
+        return f"{host[0]}/…"
+    return f"{recipient[:5]}…{recipient[-2:]}"
 
 
 def in_words(waiting: Waiting | None) -> str:
