@@ -46,6 +46,8 @@ class Message:
     `key` is the same on every attempt of a notification: a provider that honours keys
     turns a repeated send into a no-op. `attempt` counts from 1. `secrets` are what a message
     to a receiver of the tenant's own is signed with; every live one of them.
+    Where `unsubscribe_url` is set, a POST to it suppresses the recipient; mail programs offer it as
+    a button.
     """
 
     key: str
@@ -56,6 +58,7 @@ class Message:
     metadata: Mapping[str, str] = field(default_factory=dict)
     attempt: int = 1
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    unsubscribe_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,15 @@ from importlib.util import find_spec
 from django.apps import apps
 from django.urls import path, re_path
 
-from .api import endpoints, openapi, operations, suppressions, templates, views
+from .api import (
+    endpoints,
+    openapi,
+    operations,
+    suppressions,
+    templates,
+    unsubscribe,
+    views,
+)
 
 app_name = "notifications"
 
@@ -27,6 +35,7 @@ urlpatterns = [
     path("templates/<str:name>/preview", templates.PreviewView.as_view(), name="preview"),
     path("suppressions", suppressions.SuppressionListView.as_view(), name="suppressions"),
     path("suppressions/<str:id>", suppressions.SuppressionView.as_view(), name="suppression"),
+    path("unsubscribe/<str:token>", unsubscribe.UnsubscribeView.as_view(), name="unsubscribe"),
     path("healthz", operations.HealthView.as_view(), name="healthz"),
     path("readyz", operations.ReadyView.as_view(), name="readyz"),
     path("schema", openapi.SchemaView.as_view(), name="schema"),

@@ -24,6 +24,7 @@ from .lease import Lease, Report
 from .receivers import Receivers
 from .rescue import expire
 from .settle import Ended, settle
+from .unsubscribe import link_of
 from .window import Window, window_of
 
 logger = logging.getLogger(__name__)
@@ -187,4 +188,5 @@ def _message(row: Notification, secrets: tuple[str, ...]) -> Message:
         metadata=row.metadata,
         attempt=row.attempt_count,
         secrets=secrets,
+        unsubscribe_url=link_of(row),
     )

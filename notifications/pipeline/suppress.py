@@ -14,9 +14,9 @@ from uuid import UUID
 from ..enums import Channel, Status, SuppressionReason
 from ..messages import Draft
 from ..models import Notification, Suppression, Tenant
-from ..signals import notification_settled
 from ..suppression import ERROR_CODE, detail_of, fold, holds_for
 from . import database
+from .told import Settled, tell_settled
 
 
 class Target(NamedTuple):
@@ -64,13 +64,7 @@ def withhold(token: UUID, rows: Sequence[Notification]) -> list[Notification]:
 
 def tell_suppressed(ended: Iterable[tuple[UUID, str]]) -> None:
     """Tell of notifications, each with its channel, that they have come to their end."""
-    for id, channel in ended:
-        notification_settled.send_robust(
-            sender=Notification,
-            notification_id=id,
-            channel=Channel(channel),
-            status=Status.SUPPRESSED,
-        )
+    tell_settled(Settled(id, Channel(channel), Status.SUPPRESSED) for id, channel in ended)
 
 
 def _find(targets: Iterable[Target]) -> Mapping[Target, SuppressionReason]:

@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 from ..enums import Channel
 from ..messages import Message, Outcome
 from .base import OneByOne
+from .one_click import as_lines, one_click
 from .skeleton import Skeletons, to_wire
 from .smtp import Letter, SmtpSession
 
@@ -116,6 +117,10 @@ class DjangoEmailProvider(OneByOne[Letter]):
         recipient = _ascii_domain(message.to)
         email = self._compose(message.content, recipient, message.key)
         data = self._skeletons.fill(message.content, recipient, message.key) or _wire(email)
+        if message.unsubscribe_url:
+            headers = one_click(message.unsubscribe_url)
+            data = as_lines(headers) + data
+            email.extra_headers |= headers
         return Letter(self.sender, recipient, email.extra_headers["Message-ID"], email, data)
 
     def _compose(self, content: Mapping[str, Any], recipient: str, key: str) -> EmailMessage:

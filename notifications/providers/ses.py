@@ -32,6 +32,7 @@ except ImportError as error:
     ) from error
 
 from .http import KEPT_CONNECTIONS, retry_after, secret_option, timeouts, unanswered, url_option
+from .one_click import one_click
 
 TAG = "notification-id"
 """The tag of every message that holds our id: SES repeats it in its events."""
@@ -202,7 +203,13 @@ def _request(message: Message, sender: str) -> dict[str, Any]:
             "Simple": {
                 "Subject": _text(message.content.get("subject")),
                 "Body": body or {"Text": _text("")},
-                "Headers": [{"Name": "X-Notification-ID", "Value": message.key}],
+                "Headers": [
+                    {"Name": name, "Value": value}
+                    for name, value in [
+                        ("X-Notification-ID", message.key),
+                        *one_click(message.unsubscribe_url).items(),
+                    ]
+                ],
             }
         },
         "EmailTags": [{"Name": TAG, "Value": message.key}],

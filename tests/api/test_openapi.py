@@ -16,7 +16,7 @@ from notifications.validation import COMMON_FIELDS
 
 pytestmark = pytest.mark.django_db
 
-UNDOCUMENTED = {"schema", "docs", "metrics", None}
+UNDOCUMENTED = {"schema", "docs", "metrics", "unsubscribe", None}
 
 urlpatterns = [path("v1/", include(urls))]
 

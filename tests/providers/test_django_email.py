@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -338,6 +339,20 @@ def test_html_alone_is_the_message(provider: DjangoEmailProvider, script: Script
     send(provider, to("ada", subject="s", html="<p>Hi</p>"))
     got = parsed(script.arrived[0])
     assert (got.get_content_type(), got.get_content().strip()) == ("text/html", "<p>Hi</p>")
+
+
+def test_the_link_to_unsubscribe_stands_in_one_piece_where_there_is_one(
+    provider: DjangoEmailProvider, script: Script
+):
+    link = f"https://notify.example.com/unsubscribe/{'x' * 300}:1xVEFY:{'y' * 43}"
+    news = replace(to("ada", subject="s", body="b"), unsubscribe_url=link)
+    send(provider, news, to("ada", subject="s", body="b"))
+    with_link, without = (arrived.data for arrived in script.arrived)
+    assert b"\r\nList-Unsubscribe: <%s>\r\n" % link.encode() in b"\r\n" + with_link
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in with_link
+    got = parsed(script.arrived[0])
+    assert (got["Subject"], got.get_content().strip()) == ("s", "b")
+    assert b"Unsubscribe" not in without
 
 
 def test_a_repeated_send_is_recognised_by_its_message_id(

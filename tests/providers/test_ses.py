@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -165,6 +166,16 @@ def test_a_message_goes_as_it_was_written_and_with_our_id(server: Server, provid
         },
         "EmailTags": [{"Name": "notification-id", "Value": sent.key}],
     }
+
+
+def test_the_link_to_unsubscribe_goes_as_headers(server: Server, provider: SESProvider):
+    link = "https://notify.example.com/unsubscribe/x:y:z"
+    send(provider, replace(to("ada", subject="s", body="b"), unsubscribe_url=link))
+    headers = json.loads(server.arrived[0].body)["Content"]["Simple"]["Headers"]
+    assert headers[1:] == [
+        {"Name": "List-Unsubscribe", "Value": f"<{link}>"},
+        {"Name": "List-Unsubscribe-Post", "Value": "List-Unsubscribe=One-Click"},
+    ]
 
 
 def test_a_message_has_only_the_parts_that_were_written(server: Server, provider: SESProvider):
