@@ -36,7 +36,6 @@ def receive(arrivals: Sequence[Arrival]) -> None:
 def record(arrivals: Sequence[Arrival]) -> None:
     """As `receive`, within the caller's transaction."""
     store(arrivals)
-    learn_from_receipts((a.notification_id, a.receipt.code) for a in arrivals)
     by_kind: dict[ReceiptState, list[Arrival]] = defaultdict(list)
     for arrival in arrivals:
         by_kind[arrival.receipt.kind].append(arrival)
@@ -44,6 +43,8 @@ def record(arrivals: Sequence[Arrival]) -> None:
         rising = Notification.objects.raise_receipt([a.notification_id for a in found], kind)
         events.record([row.pk for row in rising])
         database.on_commit(partial(_tell, kind, found, rising))
+    # Notifications are locked before suppressions, as where attempts are settled.
+    learn_from_receipts((a.notification_id, a.receipt.code) for a in arrivals)
 
 
 def store(arrivals: Sequence[Arrival]) -> None:

@@ -1,9 +1,13 @@
 """How recipients come on the lists: by hand, by receipts, by what providers answer."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from random import sample
+from threading import Barrier
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from notifications import notify
@@ -89,6 +93,25 @@ def test_how_many_are_new_is_counted(tenant: Tenant) -> None:
     assert add_many(tenant, entries[:3]) == 3
     assert add_many(tenant, entries) == 2
     assert add_many(tenant, []) == 0
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_many_who_add_the_same_at_once_all_come_through() -> None:
+    tenant = factories.tenant("shop")
+    entries = [Entry(Channel.EMAIL, f"ada{i}@example.com") for i in range(50)]
+    start = Barrier(4)
+
+    def put(number: int) -> int:
+        start.wait()
+        try:
+            return sum(add_many(tenant, sample(entries, 40)) for _ in range(10))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put, range(4)))
+    assert len(listed()) == 50
 
 
 # By receipts
