@@ -73,27 +73,20 @@ class _Parser:
 
     def parse(self) -> Entry:
         """Only to be used when there are no errors."""
-        channel = Channel(self._choice("channel", Channel.values, None) or Channel.EMAIL)
-        return Entry(
-            channel,
-            self._recipient(channel),
-            SuppressionReason(
-                self._choice("reason", SuppressionReason.values, SuppressionReason.MANUAL)
-                or SuppressionReason.MANUAL
-            ),
-            self._note(),
-            self._expires_at(),
-        )
+        if "channel" not in self.data:
+            self._error("channel", "required", "is required")
+        channel = Channel(self._choice("channel", Channel.values, Channel.EMAIL))
+        reason = self._choice("reason", SuppressionReason.values, SuppressionReason.MANUAL)
+        recipient = self._recipient(channel)
+        note, expires_at = self._note(), self._expires_at()
+        return Entry(channel, recipient, SuppressionReason(reason), note, expires_at)
 
-    def _choice(self, name: str, words: list[str], default: str | None) -> str | None:
+    def _choice(self, name: str, words: list[str], default: str) -> str:
         value = self.data.get(name, default)
-        if value is None:
-            self._error(name, "required", "is required")
-        elif value not in words:
-            self._error(name, "invalid_choice", f"must be one of: {', '.join(words)}")
-        else:
+        if value in words:
             return str(value)
-        return None
+        self._error(name, "invalid_choice", f"must be one of: {', '.join(words)}")
+        return default
 
     def _recipient(self, channel: Channel) -> str:
         value = self._text("recipient")
