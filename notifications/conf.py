@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -138,6 +139,7 @@ class Settings:
     max_abandons: int = 5
     retention_days: int = 90
     webhook_loopback: bool = False
+    public_url: str = ""
 
     def channel(self, channel: str) -> ChannelSettings:
         return self.channels[Channel(channel)]
@@ -189,6 +191,7 @@ def parse(raw: Any) -> tuple[Settings, list[Problem]]:
         max_abandons=reader.take("MAX_ABANDONS", 5, _positive_int),
         retention_days=reader.take("RETENTION_DAYS", 90, _positive_int),
         webhook_loopback=reader.take("WEBHOOK_LOOPBACK", False, _bool),
+        public_url=reader.take("PUBLIC_URL", "", _public_url),
     )
     reader.finish()
     _check_leases(settings, reader.problems)
@@ -354,6 +357,18 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("it must be a non-empty string")
     return value
+
+
+def _public_url(value: Any) -> str:
+    """Without a slash at its end; empty where there is none."""
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "?")
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # such as a port that is no number
+        usable = False
+    if value and (not usable or parts.query or parts.fragment or parts.username):
+        raise ValueError("write where this site is seen from outside: https://notify.example.com")
+    return str(value or "").rstrip("/")
 
 
 def _bool(value: Any) -> bool:

@@ -63,6 +63,16 @@ class Literal(models.Value):
         return f"'{State(self.value)}'", []
 
 
+class Empty(models.Value):
+    """An empty text written into the SQL, as in the condition of an index."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        return "''", []
+
+
 class Clock(models.Func):
     """The database's clock at this very moment, not at the start of the statement.
 
@@ -177,6 +187,27 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """In flight in `state` although the lease ran out more than `grace` seconds ago."""
         past = Now() - timedelta(seconds=grace)
         return self.in_states(IN_FLIGHT).filter(state=state, lease_until__lt=past)
+
+    def with_message_id(self) -> "NotificationQuerySet":
+        """What a provider has given an id, said as the condition of that index says it."""
+        return self.filter(provider_message_id__gt=Empty())
+
+    def taken_as(self, provider: str, message_ids: Collection[str]) -> "NotificationQuerySet":
+        """What `provider` took under these ids of its own."""
+        named = self.with_message_id().filter(provider_message_id__in=message_ids)
+        return named.filter(provider=provider)
+
+    def tried_by(self, provider: str, ids: Collection[UUID]) -> "NotificationQuerySet":
+        """Those of `ids` that `provider` has been given, or is given now."""
+        attempts = self.model._meta.get_field("attempts").related_model
+        by_it = attempts._default_manager.filter(notification=models.OuterRef("pk"))
+        before = models.Exists(by_it.filter(provider=provider))
+        return self.filter(Q(provider=provider) | before, pk__in=ids)
+
+    def lock_in_order(self) -> "NotificationQuerySet":
+        """Lock the rows, one after the other, waiting for those that others hold."""
+        partly = connections[self.db].features.has_select_for_no_key_update
+        return self.order_by("pk").select_for_update(no_key=partly)
 
     # Moves of workers
 

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from ..conf import get_settings
 from ..exceptions import BrokerUnavailable
 from ..models import Worker
+from .adopt import adopt_missed
 from .dispatch import dispatch_round
 from .rescue import expire, rescue
 
@@ -29,6 +30,7 @@ def tick(worker: str) -> float:
     if _is_time("rescue", RESCUE_SECONDS):
         rescue()
         expire()
+        adopt_missed()
     try:
         done = dispatch_round()
     except BrokerUnavailable as error:
