@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from django.apps import apps
 from django.urls import path, re_path
 
-from .api import endpoints, openapi, operations, templates, views
+from .api import endpoints, openapi, operations, receipts, templates, views
 
 app_name = "notifications"
 
@@ -25,6 +25,7 @@ urlpatterns = [
     path("templates", templates.TemplateListView.as_view(), name="templates"),
     path("templates/<str:name>", templates.TemplateView.as_view(), name="template"),
     path("templates/<str:name>/preview", templates.PreviewView.as_view(), name="preview"),
+    path("receipts/<str:provider>", receipts.ReceiptsView.as_view(), name="receipts"),
     path("healthz", operations.HealthView.as_view(), name="healthz"),
     path("readyz", operations.ReadyView.as_view(), name="readyz"),
     path("schema", openapi.SchemaView.as_view(), name="schema"),
@@ -39,5 +40,8 @@ if apps.is_installed("drf_spectacular_sidecar"):
     urlpatterns += [path("docs", openapi.DocsView.as_view(), name="docs")]
 
 urlpatterns += [
-    re_path(r"^(notify|notifications|batches|endpoints|templates)/", views.NothingView.as_view())
+    re_path(
+        r"^(notify|notifications|batches|endpoints|templates|receipts)/",
+        views.NothingView.as_view(),
+    )
 ]

@@ -325,6 +325,7 @@ SCHEMAS: dict[str, Schema] = {
     "Preview": PREVIEW,
     "FieldError": FIELD_ERROR,
     "Problem": PROBLEM,
+    "ReceiptsAnswer": shape({"received": COUNT}),
     "Health": shape({"status": {"const": "ok"}}),
     "Readiness": shape(
         {

@@ -18,7 +18,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 
 from ..enums import Channel
-from ..messages import Message, Outcome
+from ..exceptions import NotReceipts
+from ..messages import Message, Outcome, ReceiptRequest, ReportedReceipt
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,15 @@ class Provider(ABC):
         Whatever the provider answers is an outcome, never an exception. Codes and details hold
         nothing of the recipient or the content.
         """
+
+    def read_receipts(self, request: ReceiptRequest) -> list[ReportedReceipt]:
+        """What an authentic call of the provider says; nothing, where it says nothing we know.
+
+        Cheap checks come first, for anybody may call. Raises NotReceipts where none are read,
+        NotAuthentic for what the provider has not signed, NotJudged where that cannot be told now.
+        Whatever is signed is read without an error, unknown words and fields included.
+        """
+        raise NotReceipts
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
         """Let go of connections that are kept open; it may be used again afterwards."""
