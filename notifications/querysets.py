@@ -356,6 +356,24 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             error_detail="expires_at passed before it was sent",
         )
 
+    def ask_about(
+        self, providers: Collection[str], after: float, again: float, until: float, most: int
+    ) -> "list[Notification]":
+        """Unknown rows to ask their providers about; nobody else takes them for `again` seconds.
+
+        Those whose attempt began `after` to `until` seconds ago. Call inside a transaction.
+        """
+        unknown = self.in_states({State.UNKNOWN}).filter(
+            provider__in=providers,
+            due_at__lte=Now(),
+            dispatched_at__lt=Now() - timedelta(seconds=after),
+            dispatched_at__gt=Now() - timedelta(seconds=until),
+        )
+        rows = list(unknown.order_by("due_at").lock().select_related("tenant")[:most])
+        later = Now() + timedelta(seconds=again)
+        self.filter(pk__in=[row.pk for row in rows]).update(due_at=later)
+        return rows
+
     # Moves of control and of receipts
 
     def cancel(self, ids: Collection[UUID]) -> int:
