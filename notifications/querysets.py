@@ -412,8 +412,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def raise_receipt(self, ids: Collection[UUID], kind: ReceiptState) -> "list[Notification]":
         """Let a receipt speak where it outranks what earlier ones said; which rows rose by it.
 
-        One that proves that the provider has the message also ends all trying (EVIDENCE) and
-        stamps the end of what was sent. Call inside a transaction.
+        One that proves that the provider is done with the message also ends all trying (EVIDENCE)
+        and stamps the end of what was sent; any other at least proves that an unknown one was
+        sent. Call inside a transaction.
         """
         outranked = self.filter(pk__in=ids, receipt_state__lt=kind.floor)
         rising = list(outranked.select_for_update().only("id", "channel", "state", "settled_at"))
@@ -425,6 +426,12 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
                 "state": Case(When(known, then=Value(State.SENT.value)), default=F("state")),
                 "sent_at": Case(When(known & Q(sent_at=None), then=Now()), default=F("sent_at")),
                 "settled_at": Case(When(known, then=Now()), default=F("settled_at")),
+            }
+        else:
+            unknown = Q(state=State.UNKNOWN)
+            values |= {
+                "state": Case(When(unknown, then=Value(State.SENT.value)), default=F("state")),
+                "sent_at": Case(When(unknown & Q(sent_at=None), then=Now()), default=F("sent_at")),
             }
         self.filter(pk__in=[row.pk for row in rising]).update(**values)
         return rising

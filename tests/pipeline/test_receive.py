@@ -90,6 +90,30 @@ def test_proof_of_delivery_ends_all_trying(state: State) -> None:
     assert attempt(row).claimed == 0
 
 
+@pytest.mark.parametrize("kind", [K.ACCEPTED, K.IN_TRANSIT])
+def test_any_receipt_proves_that_an_unknown_one_was_sent(kind: ReceiptState) -> None:
+    row = in_state(State.UNKNOWN)
+    receive([arrival(row, kind)])
+    assert fresh(row).status == Status.SENT
+    assert fresh(row).sent_at is not None
+    assert fresh(row).settled_at is None, "what became of it is still to be told"
+
+
+@pytest.mark.parametrize("state", [State.RETRY_WAIT, State.QUEUED, State.FAILED])
+def test_on_its_way_is_no_reason_to_stop_trying(state: State) -> None:
+    row = in_state(state)
+    receive([arrival(row, K.IN_TRANSIT)])
+    assert fresh(row).state == state
+
+
+def test_what_was_told_of_before_the_answer_was_lost_is_not_unknown() -> None:
+    row = sms("timeout")
+    Notification.objects.filter(pk=row.pk).update(provider="simulated")
+    receive([arrival(row, K.IN_TRANSIT)])
+    attempt(row)
+    assert fresh(row).status == Status.SENT
+
+
 def test_a_receipt_before_the_send_is_recorded_waits_for_it() -> None:
     row = sms("accept")
     Notification.objects.filter(pk=row.pk).update(provider="simulated")
