@@ -20,6 +20,8 @@ from .told import Received, Settled
 
 CODE_MAX = 50
 ID_MAX = 255
+LOCK_TIMEOUT = "2s"
+"""A provider that is told to come back does so; one that is kept waiting hangs up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ def receive(provider: str, reported: Sequence[ReportedReceipt]) -> None:
     if not telling:
         return
     with database.atomic():
+        database.now(lock_timeout=LOCK_TIMEOUT)
         # Locked before anything is stored: a row that is pruned meanwhile must not be pointed at.
         arrivals = _addressed(provider, telling)
         known = _known(provider, [receipt.event_id for receipt in telling])

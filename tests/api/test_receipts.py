@@ -1,12 +1,13 @@
 """Reports of providers: signed they are a 200 whatever they say, unsigned they change nothing."""
 
 import json
+import threading
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection
+from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -190,3 +191,26 @@ def test_the_url_is_the_one_we_are_known_by(
         settings.NOTIFICATIONS = {"PUBLIC_URL": public}
         anybody.post(path, b"{}", Host="testserver")
     assert seen == ["", f"https://notify.example.com{path}", f"https://example.com/n{path}"]
+
+
+@pytest.mark.postgres
+def test_nobody_is_kept_waiting_for_a_row_that_others_hold(anybody: API, row: Notification) -> None:
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Notification.objects.select_for_update().get(pk=row.pk)
+            held.set()
+            let_go.wait(30)
+        connections.close_all()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(30)
+    answer = report(anybody, told(row))
+    assert holder.is_alive()
+    assert (answer.status_code, bool(answer["Retry-After"])) == (503, True)
+    let_go.set()
+    holder.join(30)
+    assert report(anybody, told(row)).status_code == 200
+    assert status(row) == Status.DELIVERED
