@@ -3,6 +3,7 @@
 import json
 import threading
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -12,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from twilio.request_validator import RequestValidator
 
 from notifications import signals
 from notifications.api.parsers import ONE
@@ -214,3 +216,47 @@ def test_nobody_is_kept_waiting_for_a_row_that_others_hold(anybody: API, row: No
     holder.join(30)
     assert report(anybody, told(row)).status_code == 200
     assert status(row) == Status.DELIVERED
+
+
+TWILIO = {
+    "BACKEND": "notifications.providers.twilio.TwilioProvider",
+    "OPTIONS": {"ACCOUNT_SID": "AC" + "0" * 32, "AUTH_TOKEN": "hush", "FROM": "+14155550123"},
+}
+FORM = "application/x-www-form-urlencoded"
+
+
+def test_twilio_signs_the_address_we_are_known_by(
+    anybody: API, settings: LazySettings, tenant: Tenant
+) -> None:
+    public = "https://notify.example.com"
+    settings.NOTIFICATIONS = {"PROVIDERS": {"twilio": TWILIO}, "PUBLIC_URL": public}
+    sent = stored(tenant, state=State.UNKNOWN, provider="twilio", attempt_count=1)
+    form = {"AccountSid": "AC" + "0" * 32, "MessageSid": "SM1", "MessageStatus": "delivered"}
+    path = f"/receipts/twilio?notification-id={sent.pk}"
+    signature = RequestValidator("hush").compute_signature(public + path, form)
+    body = urlencode(form).encode()
+    headers = {"Content_Type": FORM, "X_Twilio_Signature": signature}
+    assert anybody.post(path, body + b"&x=1", **headers).status_code == 403
+    assert anybody.post(path, body, **headers).status_code == 200
+    assert status(sent) == Status.DELIVERED
+
+
+SES: dict[str, Any] = {
+    "BACKEND": "notifications.providers.ses.SESProvider",
+    "OPTIONS": {"REGION": "eu-west-1", "FROM": "shop@example.com"},
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [({}, 404), ({"RECEIPT_TOPICS": ["arn:aws:sns:eu-west-1:123456789012:ses-events"]}, 403)],
+)
+def test_of_ses_only_topics_that_are_named_may_report(
+    options: dict[str, Any], code: int, anybody: API, settings: LazySettings
+) -> None:
+    ses = {**SES, "OPTIONS": {**SES["OPTIONS"], **options}}
+    settings.NOTIFICATIONS = {"PROVIDERS": {"ses": ses}}
+    said = {"Type": "Notification", "TopicArn": "arn:aws:sns:eu-west-1:210987654321:another"}
+    body = json.dumps(said).encode()
+    answer = anybody.post("/receipts/ses", body, Content_Type="text/plain; charset=UTF-8")
+    assert answer.status_code == code
