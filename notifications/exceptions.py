@@ -7,7 +7,10 @@ NotificationError
 ├── NotPossible              the notification's status does not allow the action
 ├── TenantUnavailable        no such tenant, or it is disabled
 ├── TransientFailure         some rows of a task are to be tried again
-└── BrokerUnavailable        a message could not be published
+├── BrokerUnavailable        a message could not be published
+├── NotReceipts              the provider reads no receipts, or is not set up to
+├── NotAuthentic             a receipt is not signed by whom it claims to come from
+└── NotJudged                whether a receipt is authentic cannot be told now: send it again
 """
 
 from collections.abc import Sequence
@@ -77,3 +80,15 @@ class TransientFailure(NotificationError):
 
 class BrokerUnavailable(NotificationError):
     """A message could not be published; the rows stay due and the dispatcher finds them."""
+
+
+class NotReceipts(NotificationError):
+    """The provider reads no receipts, or lacks an option that it takes to trust them."""
+
+
+class NotAuthentic(NotificationError):
+    """The request does not prove that it comes from the provider."""
+
+
+class NotJudged(NotificationError):
+    """What it takes to judge a receipt cannot be had now: the provider is to send it again."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from .enums import AttemptOutcome, Channel, CircuitState, Priority, ReceiptState
 
@@ -69,6 +70,31 @@ class ProviderReceipt:
     event_id: str
     occurred_at: datetime | None = None
     code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedReceipt(ProviderReceipt):
+    """A receipt that came by itself: whose it is, by our id, by the provider's, or by both.
+
+    `code` says why, where that is told: `bounce`, `soft_bounce`, `complaint`, `unsubscribed`, or a
+    word of the provider's own. A `kind` of NONE says nothing that counts here.
+    """
+
+    notification_id: UUID | None = None
+    provider_message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRequest:
+    """A provider's call as it came in; `headers` have lower-case names.
+
+    `url` is what the provider called, made of PUBLIC_URL; empty where that is not set.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)

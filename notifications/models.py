@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
@@ -283,6 +283,12 @@ class Notification(models.Model):
             ),
             models.Index(fields=("tenant", "id"), name="notifications_newest_idx"),
             models.Index(fields=("to",), name="notifications_to_idx"),
+            # For receipts that name nothing but the provider's own id.
+            models.Index(
+                fields=("provider_message_id",),
+                condition=Q(provider_message_id__gt=""),
+                name="notifications_message_id_idx",
+            ),
             models.Index(
                 fields=("batch",),
                 condition=Q(batch__isnull=False),
@@ -346,16 +352,22 @@ class Attempt(models.Model):
 
 
 class Receipt(models.Model):
-    """What a provider told of a message's further way, stored once per event."""
+    """What a provider told of a message's further way, stored once per event.
+
+    One without a notification is an orphan: it waits for the send that it tells of to be recorded.
+    `claims` is then the id that it names, of which nobody knows whether there is such a row.
+    """
 
     id = models.BigAutoField(primary_key=True)
     notification = models.ForeignKey(
-        Notification, on_delete=models.CASCADE, related_name="receipts"
+        Notification, null=True, on_delete=models.CASCADE, related_name="receipts"
     )
     provider = models.CharField(max_length=50)
+    provider_message_id = models.CharField(max_length=255, blank=True, db_default=Value(""))
+    claims = models.UUIDField(null=True, editable=False)
     event_id = models.CharField(max_length=255)
     kind = models.SmallIntegerField(choices=ReceiptState)
-    code = models.CharField(max_length=50, blank=True, db_default="")
+    code = models.CharField(max_length=50, blank=True, db_default=Value(""))
     occurred_at = models.DateTimeField(db_default=Now())
     received_at = models.DateTimeField(db_default=Now())
 
@@ -364,6 +376,23 @@ class Receipt(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=("provider", "event_id"), name="notifications_receipt_once"
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("provider_message_id",),
+                condition=Q(notification__isnull=True),
+                name="notifications_orphans_idx",
+            ),
+            models.Index(
+                fields=("claims",),
+                condition=Q(notification__isnull=True, claims__isnull=False),
+                name="notifications_claiming_idx",
+            ),
+            models.Index(
+                fields=("received_at",),
+                condition=Q(notification__isnull=True),
+                name="notifications_orphan_age_idx",
             ),
         )
 

@@ -64,6 +64,16 @@ class Literal(models.Value):
         return f"'{State(self.value)}'", []
 
 
+class Empty(models.Value):
+    """An empty text written into the SQL, as in the condition of an index."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        return "''", []
+
+
 class Clock(models.Func):
     """The database's clock at this very moment, not at the start of the statement.
 
@@ -210,6 +220,27 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """In flight in `state` although the lease ran out more than `grace` seconds ago."""
         past = Now() - timedelta(seconds=grace)
         return self.in_states(IN_FLIGHT).filter(state=state, lease_until__lt=past)
+
+    def with_message_id(self) -> "NotificationQuerySet":
+        """What a provider has given an id, said as the condition of that index says it."""
+        return self.filter(provider_message_id__gt=Empty())
+
+    def taken_as(self, provider: str, message_ids: Collection[str]) -> "NotificationQuerySet":
+        """What `provider` took under these ids of its own."""
+        named = self.with_message_id().filter(provider_message_id__in=message_ids)
+        return named.filter(provider=provider)
+
+    def tried_by(self, provider: str, ids: Collection[UUID]) -> "NotificationQuerySet":
+        """Those of `ids` that `provider` has been given, or is given now."""
+        attempts = self.model._meta.get_field("attempts").related_model
+        by_it = attempts._default_manager.filter(notification=models.OuterRef("pk"))
+        before = models.Exists(by_it.filter(provider=provider))
+        return self.filter(Q(provider=provider) | before, pk__in=ids)
+
+    def lock_in_order(self) -> "NotificationQuerySet":
+        """Lock the rows, one after the other, waiting for those that others hold."""
+        partly = connections[self.db].features.has_select_for_no_key_update
+        return self.order_by("pk").select_for_update(no_key=partly)
 
     # Moves of workers
 
@@ -368,6 +399,24 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             error_detail="expires_at passed before it was sent",
         )
 
+    def ask_about(
+        self, providers: Collection[str], after: float, again: float, until: float, most: int
+    ) -> "list[Notification]":
+        """Unknown rows to ask their providers about; nobody else takes them for `again` seconds.
+
+        Those whose attempt began `after` to `until` seconds ago. Call inside a transaction.
+        """
+        unknown = self.in_states({State.UNKNOWN}).filter(
+            provider__in=providers,
+            due_at__lte=Now(),
+            dispatched_at__lt=Now() - timedelta(seconds=after),
+            dispatched_at__gt=Now() - timedelta(seconds=until),
+        )
+        rows = list(unknown.order_by("due_at").lock().select_related("tenant")[:most])
+        later = Now() + timedelta(seconds=again)
+        self.filter(pk__in=[row.pk for row in rows]).update(due_at=later)
+        return rows
+
     # Moves of control and of receipts
 
     def cancel(self, ids: Collection[UUID]) -> int:
@@ -406,8 +455,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def raise_receipt(self, ids: Collection[UUID], kind: ReceiptState) -> "list[Notification]":
         """Let a receipt speak where it outranks what earlier ones said; which rows rose by it.
 
-        One that proves that the provider has the message also ends all trying (EVIDENCE) and
-        stamps the end of what was sent. Call inside a transaction.
+        One that proves that the provider is done with the message also ends all trying (EVIDENCE)
+        and stamps the end of what was sent; any other at least proves that an unknown one was
+        sent. Call inside a transaction.
         """
         outranked = self.filter(pk__in=ids, receipt_state__lt=kind.floor)
         rising = list(outranked.select_for_update().only("id", "channel", "state", "settled_at"))
@@ -419,6 +469,12 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
                 "state": Case(When(known, then=Value(State.SENT.value)), default=F("state")),
                 "sent_at": Case(When(known & Q(sent_at=None), then=Now()), default=F("sent_at")),
                 "settled_at": Case(When(known, then=Now()), default=F("settled_at")),
+            }
+        else:
+            unknown = Q(state=State.UNKNOWN)
+            values |= {
+                "state": Case(When(unknown, then=Value(State.SENT.value)), default=F("state")),
+                "sent_at": Case(When(unknown & Q(sent_at=None), then=Now()), default=F("sent_at")),
             }
         self.filter(pk__in=[row.pk for row in rising]).update(**values)
         return rising

@@ -166,8 +166,10 @@ def _failed(way: Way, each: Each) -> dict[str, Any]:
 
 
 def _parked(way: Way, each: Each) -> dict[str, Any]:
+    # Whatever the provider has said of it, it has it.
+    told = When(receipt_state__gt=ReceiptState.NONE, then=Value(State.SENT.value))
     return {
-        "state": _unless_proven(State.UNKNOWN),
+        "state": Case(told, default=Value(State.UNKNOWN.value)),
         "settled_at": _when_proven(),
         "wait_reason": WaitReason.RECONCILE,
     }

@@ -29,10 +29,20 @@ notifications_settled = Signal()
 """`settled`: those that settled in one commit, a tuple of the above for each."""
 
 receipt_received = Signal()
-"""`notification_id`, `provider`, `kind`, `applied`: a provider told of a message's further way."""
+"""`notification_id`, `provider`, `kind`, `code`, `applied`: what a provider told of a message.
+
+`code` says why, such as `bounce` or `complaint`; the same event may be told several times.
+"""
 
 receipts_received = Signal()
 """`received`: those that came in one commit, a tuple of the above for each."""
+
+receipt_dismissed = Signal()
+"""`provider`, `kind`, `result`: a provider's call that moved nothing.
+
+`refused` was not authentic, `ignored` says nothing that counts, `orphaned` belongs to no
+notification that is known by now: it is kept for a week in case that changes.
+"""
 
 rows_snoozed = Signal()
 """`channel`, `reason`, `scope`, `count`: rows were put off, free of charge."""

@@ -9,6 +9,7 @@ from .api import (
     endpoints,
     openapi,
     operations,
+    receipts,
     suppressions,
     templates,
     unsubscribe,
@@ -36,6 +37,7 @@ urlpatterns = [
     path("suppressions", suppressions.SuppressionListView.as_view(), name="suppressions"),
     path("suppressions/<str:id>", suppressions.SuppressionView.as_view(), name="suppression"),
     path("unsubscribe/<str:token>", unsubscribe.UnsubscribeView.as_view(), name="unsubscribe"),
+    path("receipts/<str:provider>", receipts.ReceiptsView.as_view(), name="receipts"),
     path("healthz", operations.HealthView.as_view(), name="healthz"),
     path("readyz", operations.ReadyView.as_view(), name="readyz"),
     path("schema", openapi.SchemaView.as_view(), name="schema"),
@@ -49,6 +51,6 @@ if find_spec("prometheus_client"):
 if apps.is_installed("drf_spectacular_sidecar"):
     urlpatterns += [path("docs", openapi.DocsView.as_view(), name="docs")]
 
-OURS = r"^(notify|notifications|batches|endpoints|suppressions|templates)/"
+OURS = r"^(notify|notifications|batches|endpoints|suppressions|templates|receipts)/"
 
 urlpatterns += [re_path(OURS, views.NothingView.as_view())]

@@ -210,6 +210,12 @@ def _deliver_by(channel: str, provider: str, backend: str, **options: str) -> No
     }
 
 
+if env.str("SIMULATED_RECEIPT_TOKEN", ""):
+    NOTIFICATIONS.setdefault("PROVIDERS", {})["simulated"] = {
+        "BACKEND": "notifications.providers.simulated.SimulatedProvider",
+        "OPTIONS": {"RECEIPT_TOKEN": env.str("SIMULATED_RECEIPT_TOKEN")},
+    }
+
 # AWS sets the region by itself wherever it runs a container: that alone must not send e-mail.
 if env.str("EMAIL_URL", ""):
     globals().update(_mail_settings())
@@ -221,6 +227,7 @@ elif env.str("AWS_REGION", "") and env.str("DEFAULT_FROM_EMAIL", ""):
         "ses.SESProvider",
         REGION=env.str("AWS_REGION"),
         CONFIGURATION_SET=env.str("AWS_SES_CONFIGURATION_SET", ""),
+        RECEIPT_TOPICS=env.str("AWS_SES_RECEIPT_TOPICS", ""),
     )
 
 if env.str("TWILIO_ACCOUNT_SID", ""):
@@ -234,7 +241,9 @@ if env.str("TWILIO_ACCOUNT_SID", ""):
         API_KEY_SECRET=env.str("TWILIO_API_KEY_SECRET", ""),
         FROM=env.str("TWILIO_FROM", ""),
         MESSAGING_SERVICE_SID=env.str("TWILIO_MESSAGING_SERVICE_SID", ""),
-        STATUS_CALLBACK=env.str("TWILIO_STATUS_CALLBACK", ""),
+        STATUS_CALLBACK=env.str(
+            "TWILIO_STATUS_CALLBACK", f"{PUBLIC_URL}/receipts/twilio" if PUBLIC_URL else ""
+        ),
         EDGE=env.str("TWILIO_EDGE", ""),
         REGION=env.str("TWILIO_REGION", ""),
     )

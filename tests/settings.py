@@ -16,6 +16,8 @@ for name in (
     "WEBHOOKS",
     "WEBHOOK_LOOPBACK",
     "METRICS_TOKEN",
+    "PUBLIC_URL",
+    "SIMULATED_RECEIPT_TOKEN",
     "DEBUG",
     "HTTPS",
 ):

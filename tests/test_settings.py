@@ -189,6 +189,14 @@ def test_what_the_environment_makes_of_the_providers_is_usable(env: dict[str, st
     assert "no issues" in done.stdout, done.stderr
 
 
+def test_who_knows_its_own_address_gets_twilio_s_reports_there() -> None:
+    known = {name: v for name, v in TWILIO.items() if name != "TWILIO_STATUS_CALLBACK"}
+    read_so = read(known | {"PUBLIC_URL": "https://notify.example.com/"})["NOTIFICATIONS"]
+    options = read_so["PROVIDERS"]["twilio"]["OPTIONS"]
+    assert options["STATUS_CALLBACK"] == "https://notify.example.com/receipts/twilio"
+    assert "STATUS_CALLBACK" not in read(known)["NOTIFICATIONS"]["PROVIDERS"]["twilio"]["OPTIONS"]
+
+
 def test_half_an_account_at_twilio_is_reported_with_what_is_missing() -> None:
     done = run({"TWILIO_ACCOUNT_SID": TWILIO["TWILIO_ACCOUNT_SID"]}, CHECK)
     assert done.returncode

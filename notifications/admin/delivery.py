@@ -56,7 +56,7 @@ class AttemptInline(PartOfPage):
 
 class ReceiptInline(PartOfPage):
     model = Receipt
-    fields = ("provider", "kind", "occurred", "received", "event_id")
+    fields = ("provider", "kind", "code", "occurred", "received", "event_id")
     readonly_fields = fields
 
     @admin.display(description="occurred")

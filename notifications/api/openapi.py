@@ -413,6 +413,26 @@ PATHS: dict[str, Schema] = {
             },
         },
     },
+    "/receipts/{provider}": {
+        "parameters": [{"name": "provider", "in": "path", "required": True, "schema": text()}],
+        "post": {
+            "operationId": "reportReceipts",
+            "summary": "What providers call to report deliveries",
+            "description": "Signed by the provider in its own way; what is signed is a 200.",
+            "tags": ["operations"],
+            "security": [],
+            "requestBody": {"required": True, "content": {"*/*": {}}},
+            "responses": {
+                "200": _answer("Authentic, and taken down.", "ReceiptsAnswer"),
+                "403": _problem("It is not signed by the provider."),
+                **_problems(400, 404, 405, 413),
+                "503": _problem(
+                    "The database is away, or what it takes to judge the signature.",
+                    Retry_After={"type": "integer"},
+                ),
+            },
+        },
+    },
     "/healthz": {
         "get": {
             "operationId": "health",

@@ -41,16 +41,32 @@ BATCH = Limits(max_bytes=4 * 1024 * 1024, max_depth=22, max_values=250_000)
 def read_json(request: HttpRequest, limits: Limits = ONE) -> dict[str, Any]:
     """The JSON object in the body of `request`; raises Refused with 400, 413 or 415."""
     _check_headers(request)
-    return _object(_read(request, limits.max_bytes), limits)
+    return _object(read_body(request, limits.max_bytes), limits)
 
 
 def read_optional_json(request: HttpRequest) -> dict[str, Any]:
     """As `read_json`, but no body at all is an empty object, whatever its declared type."""
-    body = _read(request, ONE.max_bytes)
+    body = read_body(request, ONE.max_bytes)
     if not body:
         return {}
     _check_headers(request)
     return _object(body, ONE)
+
+
+def read_body(request: HttpRequest, max_bytes: int) -> bytes:
+    """The body, in bounded steps; the declared length is a reason to refuse, never to believe."""
+    declared = request.META.get("CONTENT_LENGTH") or "0"
+    if not (declared.isascii() and declared.isdigit()):
+        raise _invalid_json("the Content-Length is no number")
+    if len(declared) > 18 or int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    stream, chunks, size = _stream(request), [], 0
+    while chunk := stream.read(min(CHUNK_BYTES, max_bytes + 1 - size)):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+    return b"".join(chunks)
 
 
 def _check_headers(request: HttpRequest) -> None:
@@ -70,22 +86,6 @@ def _is_fine(parameter: str) -> bool:
 
 class _Stream(Protocol):
     def read(self, size: int, /) -> bytes: ...
-
-
-def _read(request: HttpRequest, max_bytes: int) -> bytes:
-    """The body, in bounded steps; the declared length is a reason to refuse, never to believe."""
-    declared = request.META.get("CONTENT_LENGTH") or "0"
-    if not (declared.isascii() and declared.isdigit()):
-        raise _invalid_json("the Content-Length is no number")
-    if len(declared) > 18 or int(declared) > max_bytes:
-        raise _too_large(max_bytes)
-    stream, chunks, size = _stream(request), [], 0
-    while chunk := stream.read(min(CHUNK_BYTES, max_bytes + 1 - size)):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-    return b"".join(chunks)
 
 
 def _stream(request: HttpRequest) -> _Stream:

@@ -363,6 +363,7 @@ SCHEMAS: dict[str, Schema] = {
     "SuppressionPage": SUPPRESSION_PAGE,
     "FieldError": FIELD_ERROR,
     "Problem": PROBLEM,
+    "ReceiptsAnswer": shape({"received": COUNT}),
     "Health": shape({"status": {"const": "ok"}}),
     "Readiness": shape(
         {

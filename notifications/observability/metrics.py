@@ -82,7 +82,7 @@ LIMITER_DEGRADED = Counter(
 )
 RECEIPTS = Counter(
     "notifications_receipts_total",
-    "Receipts of providers; ignored are those that told nothing new.",
+    "Receipts of providers, by what they came to.",
     ("provider", "kind", "result"),
 )
 CONSUMER_RESTARTS = Counter(
@@ -210,6 +210,10 @@ def count_receipts(received: Sequence[Any], **_: Any) -> None:
     for (provider, kind, applied), count in kinds.items():
         result = "applied" if applied else "ignored"
         RECEIPTS.labels(provider, ReceiptState(kind).label, result).inc(count)
+
+
+def count_dismissed(provider: str, kind: ReceiptState, result: str, **_: Any) -> None:
+    RECEIPTS.labels(provider, ReceiptState(kind).label, result).inc()
 
 
 def count_snoozed(channel: str, reason: str, scope: str, count: int, **_: Any) -> None:

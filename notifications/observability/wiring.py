@@ -11,6 +11,7 @@ if find_spec("prometheus_client"):
     signals.attempts_finished.connect(metrics.count_attempts)
     signals.notifications_settled.connect(metrics.count_settled)
     signals.receipts_received.connect(metrics.count_receipts)
+    signals.receipt_dismissed.connect(metrics.count_dismissed)
     signals.rows_snoozed.connect(metrics.count_snoozed)
     signals.rows_rescued.connect(metrics.count_rescued)
     signals.writes_fenced.connect(metrics.count_fenced)

@@ -147,7 +147,7 @@ class Sending:
         database.release_connection()
         try:
             deadline = self.lease.deadline(self.provider)
-            messages = [_message(row, self.receivers.secrets(row)) for row in rows]
+            messages = [message_of(row, self.receivers.secrets(row)) for row in rows]
             outcomes = self.provider.send(messages, deadline)
         except Exception as error:  # a provider's bug must not decide that nothing was sent
             logger.error("provider %s raised %s", self.provider.name, type(error).__name__)
@@ -178,7 +178,8 @@ class Sending:
         return step
 
 
-def _message(row: Notification, secrets: tuple[str, ...]) -> Message:
+def message_of(row: Notification, secrets: tuple[str, ...] = ()) -> Message:
+    """The notification as its provider sees it."""
     return Message(
         key=str(row.pk),
         channel=Channel(row.channel),

@@ -18,8 +18,9 @@ from django.db.models.lookups import LessThan
 
 from ..conf import get_settings
 from ..lifecycle import TERMINAL
-from ..models import Batch, Notification, Worker
+from ..models import Batch, Notification, Receipt, Worker
 from . import database
+from .adopt import old_orphans
 
 LEAST_DAYS = 1
 """An idempotency key is good for a day at least, and it goes with its notification."""
@@ -40,12 +41,16 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How many rows of each kind there were; attempts and receipts go with their notification."""
+    """How many rows of each kind there were; attempts and receipts go with their notification.
+
+    `orphans` are receipts that have none.
+    """
 
     notifications: int = 0
     batches: int = 0
     results: int = 0
     workers: int = 0
+    orphans: int = 0
 
 
 def prune(
@@ -68,6 +73,7 @@ def prune(
         batches=deletions.carry_out(_old(Batch.objects.all(), before), _prune_batches),
         results=deletions.carry_out(_results(before), _prune_results),
         workers=_delete(_unseen_workers()),
+        orphans=deletions.carry_out(old_orphans(), _prune_orphans),
     )
 
 
@@ -80,6 +86,7 @@ def prunable(days: int | None = None) -> Pruned:
         batches=_emptied(before).count(),
         results=0 if results is None else results.count(),
         workers=_unseen_workers().count(),
+        orphans=old_orphans().count(),
     )
 
 
@@ -171,6 +178,10 @@ def _prune_batches(ids: Sequence[UUID]) -> int:
 def _prune_results(ids: Sequence[int]) -> int:
     results = apps.get_model("django_celery_results", "TaskResult")._default_manager
     return _delete(results.filter(pk__in=ids))
+
+
+def _prune_orphans(ids: Sequence[int]) -> int:
+    return _delete(Receipt.objects.filter(pk__in=ids, notification__isnull=True))
 
 
 def _delete(rows: QuerySet[Any]) -> int:

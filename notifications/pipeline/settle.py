@@ -18,6 +18,7 @@ from ..retry import Decision, History, decide
 from ..settlements import PROVEN, Settlement, Way
 from ..signals import attempt_finished, attempts_finished, writes_fenced
 from . import database, events, route
+from .adopt import adopt
 from .receive import Arrival, store, tell_received
 from .suppressions import learn
 from .told import Settled, tell_settled
@@ -65,6 +66,7 @@ def settle(token: UUID, provider: str, ended: Sequence[Ended]) -> Mapping[UUID, 
         learn((e.row, code) for e in ended for code in _codes(e.outcome))
         events.record([e.row.pk for e in ended])
         _announce_settled(abilities, ended, decisions)
+        _adopt_receipts(abilities, ended)
     return {e.row.pk: decisions[e.row.pk] for e in ended}
 
 
@@ -190,6 +192,16 @@ def _record_receipts(provider: str, ended: Sequence[Ended]) -> None:
         store(arrivals)
         risen = {arrival.notification_id for arrival in arrivals}
         database.on_commit(lambda: tell_received(arrivals, risen))
+
+
+def _adopt_receipts(abilities: Abilities, ended: Sequence[Ended]) -> None:
+    """Those that overtook their send; nobody waits for one where the outcome has proved it all."""
+    accepted = [e for e in ended if e.outcome.kind is AttemptOutcome.ACCEPTED]
+    open_ended = [e for e in accepted if _highest(e.outcome) not in PROVEN]
+    if open_ended and abilities.reports_delivery:
+        named = {e.outcome.provider_message_id[:255]: e.row.pk for e in open_ended}
+        named.pop("", None)
+        adopt(abilities.name, {e.row.pk for e in open_ended}, named)
 
 
 def _announce_settled(

@@ -8,13 +8,16 @@ from django.db.models.functions import Now
 from ..conf import get_settings
 from ..exceptions import BrokerUnavailable
 from ..models import Worker
+from .adopt import adopt_missed
 from .dispatch import dispatch_round
+from .reconcile import reconcile
 from .rescue import expire, rescue
 
 logger = logging.getLogger(__name__)
 
 SHOW_SECONDS = 15.0
 RESCUE_SECONDS = 5.0
+RECONCILE_SECONDS = 60.0
 BUSY_SECONDS = 0.25
 """How soon the next round follows one that left something for it."""
 
@@ -29,6 +32,9 @@ def tick(worker: str) -> float:
     if _is_time("rescue", RESCUE_SECONDS):
         rescue()
         expire()
+        adopt_missed()
+    if _is_time("reconcile", RECONCILE_SECONDS):
+        reconcile()
     try:
         done = dispatch_round()
     except BrokerUnavailable as error:

@@ -29,6 +29,7 @@ class Received(NamedTuple):
     provider: str
     kind: ReceiptState
     applied: bool
+    code: str = ""
 
 
 def tell_settled(found: Iterable[Settled]) -> None:

@@ -18,7 +18,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 
 from ..enums import Channel
-from ..messages import Message, Outcome
+from ..exceptions import NotReceipts
+from ..messages import Message, Outcome, ReceiptRequest, ReportedReceipt
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ class Provider(ABC):
     reports_delivery: bool = False
     """Receipts may follow; without them, accepted is the last that is heard."""
 
+    can_look_up: bool = False
+    """It can be asked what became of a message: see `look_up`."""
+
     known_options: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     """Each option with what turns it into a usable value or raises ValueError."""
 
@@ -93,6 +97,23 @@ class Provider(ABC):
         Whatever the provider answers is an outcome, never an exception. Codes and details hold
         nothing of the recipient or the content.
         """
+
+    def look_up(self, message: Message) -> Outcome | None:
+        """What became of a message whose outcome is not known; None while it cannot be told.
+
+        `attempt` is that of the last try. Accepted when the provider has it, transient when it
+        certainly has not. It is asked as long as `can_look_up`, for at most `timeout` seconds.
+        """
+        return None
+
+    def read_receipts(self, request: ReceiptRequest) -> list[ReportedReceipt]:
+        """What an authentic call of the provider says; nothing, where it says nothing we know.
+
+        Cheap checks come first, for anybody may call. Raises NotReceipts where none are read,
+        NotAuthentic for what the provider has not signed, NotJudged where that cannot be told now.
+        Whatever is signed is read without an error, unknown words and fields included.
+        """
+        raise NotReceipts
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
         """Let go of connections that are kept open; it may be used again afterwards."""

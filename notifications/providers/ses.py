@@ -10,7 +10,7 @@ from django.conf import settings
 
 from ..addresses import parse_email
 from ..enums import Channel
-from ..messages import Message, Outcome
+from ..messages import Message, Outcome, ReceiptRequest, ReportedReceipt
 from .base import OneByOne
 
 try:
@@ -26,21 +26,23 @@ try:
         SSOError,
     )
     from botocore.exceptions import ConnectionError as NoConnectionError
+
+    from .ses_receipts import TAG, SESReceipts
 except ImportError as error:
     raise ImportError(
         'boto3 is not installed: pip install "django-notifications-engine[ses]"'
     ) from error
 
+from . import sns
 from .http import KEPT_CONNECTIONS, retry_after, secret_option, timeouts, unanswered, url_option
 from .one_click import one_click
-
-TAG = "notification-id"
-"""The tag of every message that holds our id: SES repeats it in its events."""
 
 QUOTA_SECONDS = 600.0
 """The quota is that of the last 24 hours, so a spent one comes back bit by bit; AWS advises to ask
 again within 10 minutes: https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html
 """
+
+TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 
 TOO_FAST = frozenset(
     {"TooManyRequestsException", "Throttling", "ThrottlingException", "RequestLimitExceeded"}
@@ -102,12 +104,22 @@ def _name(value: Any) -> str:
     return value
 
 
+def _topics(value: Any) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(name, str) and TOPIC.fullmatch(name.strip()) for name in names
+    ):
+        raise ValueError("write ARNs such as arn:aws:sns:eu-west-1:123456789012:ses-events")
+    return tuple(name.strip() for name in names)
+
+
 class SESProvider(OneByOne[dict[str, Any]]):
     """Sends by SES's SendEmail, and asks once: SES has no keys that would make a second try safe.
 
     Options: `FROM`, by default Django's DEFAULT_FROM_EMAIL; `REGION`, `ACCESS_KEY_ID` and
     `SECRET_ACCESS_KEY`, by default what boto3 finds by itself; `CONFIGURATION_SET`, through which
-    SES publishes its events; `ENDPOINT_URL` for another address of the API.
+    SES publishes its events; `RECEIPT_TOPICS`, the ARNs of the SNS topics that may report them;
+    `ENDPOINT_URL` for another address of the API.
 
     SES gives each message a Message-ID of its own; one that was sent twice is recognised by its
     `X-Notification-ID`.
@@ -119,6 +131,7 @@ class SESProvider(OneByOne[dict[str, Any]]):
         "FROM": _sender,
         "REGION": _name,
         "CONFIGURATION_SET": _name,
+        "RECEIPT_TOPICS": _topics,
         "ENDPOINT_URL": url_option,
         "ACCESS_KEY_ID": secret_option,
         "SECRET_ACCESS_KEY": secret_option,
@@ -129,6 +142,7 @@ class SESProvider(OneByOne[dict[str, Any]]):
         self.sender: str = self.options.get("FROM") or _sender(settings.DEFAULT_FROM_EMAIL)
         self.reports_delivery = "CONFIGURATION_SET" in self.options
         self._client = self._new_client()
+        self._receipts = SESReceipts(self.options.get("RECEIPT_TOPICS", ()), sns.fetch)
 
     @classmethod
     def problems(cls, options: Mapping[str, Any]) -> list[str]:
@@ -159,6 +173,9 @@ class SESProvider(OneByOne[dict[str, Any]]):
         except (HTTPClientError, NoConnectionError) as error:
             return unanswered(error)
         return Outcome.accepted(answer.get("MessageId") or "")
+
+    def read_receipts(self, request: ReceiptRequest) -> list[ReportedReceipt]:
+        return self._receipts.read(request)
 
     def close(self) -> None:
         super().close()

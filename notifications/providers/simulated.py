@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ..enums import Channel, ReceiptState
-from ..messages import Message, Outcome, ProviderReceipt
+from ..messages import Message, Outcome, ProviderReceipt, ReceiptRequest, ReportedReceipt
+from . import simulated_receipts
 from .base import OneByOne
 
 HINT = "simulate"
@@ -59,6 +60,12 @@ def _yes_or_no(value: Any) -> bool:
     return value
 
 
+def _secret(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("it must be a text that is not empty")
+    return value
+
+
 class SimulatedProvider(OneByOne[Behaviour]):
     """Carries every channel nowhere.
 
@@ -68,7 +75,9 @@ class SimulatedProvider(OneByOne[Behaviour]):
 
     Options: `FAILURE_RATE` (0 to 1) of the attempts without a hint go wrong in one of the ways of
     `MIX`, drawn by `SEED` (any text or number); every attempt takes `LATENCY_MS`;
-    `HONOURS_KEY` makes it a provider of which a repeated send has no second effect.
+    `HONOURS_KEY` makes it a provider of which a repeated send has no second effect;
+    `LOOKS_UP` one that tells what became of a message when it is asked; `RECEIPT_TOKEN` signs the
+    receipts that it is made to send.
     """
 
     channels = frozenset(Channel)
@@ -79,11 +88,14 @@ class SimulatedProvider(OneByOne[Behaviour]):
         "LATENCY_MS": _milliseconds,
         "SEED": str,
         "HONOURS_KEY": _yes_or_no,
+        "LOOKS_UP": _yes_or_no,
+        "RECEIPT_TOKEN": _secret,
     }
 
     def __init__(self, name: str, options: Mapping[str, Any], timeout: float) -> None:
         super().__init__(name, options, timeout)
         self.honours_key = self.options.get("HONOURS_KEY", False)
+        self.can_look_up = self.options.get("LOOKS_UP", False)
         self.failure_rate: float = self.options.get("FAILURE_RATE", 0.0)
         self.latency: float = self.options.get("LATENCY_MS", 0.0) / 1000
         self.seed: str = self.options.get("SEED", "")
@@ -111,6 +123,15 @@ class SimulatedProvider(OneByOne[Behaviour]):
         if seconds > self.timeout:
             return _timeout(rendered)
         return OUTCOMES[rendered.word](rendered)
+
+    def look_up(self, message: Message) -> Outcome | None:
+        rendered = self.render(message)
+        if isinstance(rendered, Outcome):
+            return None
+        return ABSENT if rendered.word == "drop" else _accept(rendered)
+
+    def read_receipts(self, request: ReceiptRequest) -> list[ReportedReceipt]:
+        return simulated_receipts.read(request, self.options.get("RECEIPT_TOKEN", ""))
 
     def _takes_time(self, messages: Sequence[Message]) -> bool:
         return self.latency > 0 or any("slow" in m.metadata.get(HINT, "") for m in messages)
@@ -181,6 +202,8 @@ OUTCOMES: Mapping[str, Callable[[Behaviour], Outcome]] = MappingProxyType(
         "slow": _deliver,
     }
 )
+
+ABSENT = Outcome.transient("absent", "The simulated provider has never had it.")
 
 WITH_AMOUNT = MappingProxyType({"throttle": "SECONDS", "slow": "MILLISECONDS"})
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 
 from ..addresses import E164
 from ..enums import Channel
-from ..messages import Message, Outcome
+from ..messages import Message, Outcome, ReceiptRequest, ReportedReceipt
 from .base import OneByOne
 
 try:
@@ -23,15 +23,14 @@ except ImportError as error:
         'twilio is not installed: pip install "django-notifications-engine[twilio]"'
     ) from error
 
+from . import twilio_receipts
 from .http import KEPT_CONNECTIONS, retry_after, secret_option, timeouts, unanswered, url_option
 from .twilio_errors import refused
+from .twilio_receipts import CALLBACK_KEY
 
 logger = logging.getLogger(__name__)
 
 API = "https://api.twilio.com"
-
-CALLBACK_KEY = "notification-id"
-"""The parameter of the callback's query that holds our id: a callback may overtake the answer."""
 
 NUMBER, SHORT_CODE = E164.pattern, "[0-9]{3,8}"
 NAME = "(?=.*[A-Za-z])[A-Za-z0-9 +_&-]{1,11}"
@@ -66,8 +65,9 @@ class TwilioProvider(OneByOne[dict[str, str]]):
     """Creates a message at Twilio, and asks once: Twilio has no keys for a second try.
 
     Options: `ACCOUNT_SID`; `AUTH_TOKEN`, or `API_KEY_SID` and `API_KEY_SECRET`; `FROM` or
-    `MESSAGING_SERVICE_SID`; `STATUS_CALLBACK`, the URL that Twilio reports deliveries to; `EDGE`
-    and `REGION`, where Twilio takes the request; `BASE_URL` for another address of the API.
+    `MESSAGING_SERVICE_SID`; `STATUS_CALLBACK`, the URL that Twilio reports deliveries to, which
+    are signed with the `AUTH_TOKEN`, so it may stand beside a key; `EDGE` and `REGION`, where
+    Twilio takes the request; `BASE_URL` for another address of the API.
     """
 
     channels = frozenset({Channel.SMS})
@@ -114,6 +114,10 @@ class TwilioProvider(OneByOne[dict[str, str]]):
         if 200 <= answer.status_code < 300:
             return Outcome.accepted(_string(said.get("sid")))
         return refused(answer.status_code, _number(said.get("code")), retry_after(answer.headers))
+
+    def read_receipts(self, request: ReceiptRequest) -> list[ReportedReceipt]:
+        account, token = self.options["ACCOUNT_SID"], self.options.get("AUTH_TOKEN", "")
+        return twilio_receipts.read(request, account, token)
 
     def close(self) -> None:
         super().close()
@@ -168,8 +172,8 @@ def _missing(options: Mapping[str, Any]) -> list[str]:
         found.append('"ACCOUNT_SID" is missing.')
     if ("API_KEY_SID" in options) != ("API_KEY_SECRET" in options):
         found.append('"API_KEY_SID" and "API_KEY_SECRET" go together: set both, or neither.')
-    elif ("AUTH_TOKEN" in options) == ("API_KEY_SID" in options):
-        found.append('Set either "AUTH_TOKEN", or "API_KEY_SID" and "API_KEY_SECRET".')
+    elif "AUTH_TOKEN" not in options and "API_KEY_SID" not in options:
+        found.append('Set "AUTH_TOKEN", or "API_KEY_SID" and "API_KEY_SECRET".')
     if ("FROM" in options) == ("MESSAGING_SERVICE_SID" in options):
         found.append('Set either "FROM" or "MESSAGING_SERVICE_SID".')
     if "BASE_URL" in options and ("EDGE" in options or "REGION" in options):

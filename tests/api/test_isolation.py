@@ -37,6 +37,7 @@ WITHOUT_ID = {
     "endpoints",
     "templates",
     "suppressions",
+    "receipts",
     "healthz",
     "readyz",
     "schema",

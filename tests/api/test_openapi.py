@@ -32,7 +32,7 @@ def operations() -> set[tuple[str, str]]:
 
 def routes() -> set[tuple[str, str]]:
     return {
-        ("/" + re.sub(r"<str:(\w+)>", r"{\1}", str(pattern.pattern)), method)
+        ("/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(pattern.pattern)), method)
         for pattern in urls.urlpatterns
         if isinstance(pattern, URLPattern) and pattern.name not in UNDOCUMENTED
         for method in ("get", "post", "put", "patch", "delete")

@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +12,10 @@ from django.test.utils import CaptureQueriesContext
 
 from notifications import notify
 from notifications.enums import DisabledReason, Event, ReceiptState, State, Status
-from notifications.messages import Outcome, ProviderReceipt
+from notifications.messages import Outcome, ReportedReceipt
 from notifications.models import Endpoint, Notification
 from notifications.pipeline import control, database, endpoints, events
-from notifications.pipeline.receive import Arrival, receive
+from notifications.pipeline.receive import receive
 from notifications.pipeline.rescue import rescue
 from notifications.pipeline.settle import Ended, settle
 from notifications.signals import attempt_finished
@@ -126,9 +126,19 @@ def test_a_receipt_that_comes_later_is_told_once() -> None:
     subscribe()
     row = sms("accept")
     attempt(row)
-    receipt = ProviderReceipt(ReceiptState.DELIVERED, "e-1", datetime.now(UTC))
+    receipt = ReportedReceipt(ReceiptState.DELIVERED, "e-1", notification_id=row.pk)
     for _ in range(3):
-        receive([Arrival(row.pk, "simulated", receipt)])
+        receive("simulated", [receipt])
+    assert names() == ["notification.delivered"]
+
+
+def test_one_that_overtook_its_send_is_told_when_that_is_recorded() -> None:
+    subscribe()
+    row = sms("accept")
+    id = f"sim-{row.pk}-1"
+    receive("simulated", [ReportedReceipt(ReceiptState.DELIVERED, "e-1", provider_message_id=id)])
+    assert names() == []
+    attempt(row)
     assert names() == ["notification.delivered"]
 
 
@@ -136,8 +146,8 @@ def test_what_was_delivered_and_bounced_is_told_twice() -> None:
     subscribe()
     row = sms("deliver")
     attempt(row)
-    bounced = ProviderReceipt(ReceiptState.BOUNCED, "e-2", datetime.now(UTC))
-    receive([Arrival(row.pk, "simulated", bounced)])
+    bounced = ReportedReceipt(ReceiptState.BOUNCED, "e-2", notification_id=row.pk)
+    receive("simulated", [bounced])
     assert names() == ["notification.delivered", "notification.undelivered"]
 
 

@@ -192,6 +192,7 @@ def test_the_task_gives_the_counts() -> None:
         "batches": 0,
         "results": 0,
         "workers": 0,
+        "orphans": 0,
     }
 
 

@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from notifications import notify
 from notifications.enums import AttemptOutcome, Channel, ReceiptState, State, SuppressionReason
-from notifications.messages import Outcome, ProviderReceipt
+from notifications.messages import Outcome, ReportedReceipt
 from notifications.models import Attempt, Notification, Receipt, Suppression, Tenant
-from notifications.pipeline.receive import Arrival, receive
+from notifications.pipeline.receive import receive
 from notifications.pipeline.settle import Ended, settle
 from notifications.pipeline.suppressions import SOFT_BOUNCE_DAYS, add, add_many
 from notifications.suppression import Entry
@@ -118,8 +118,9 @@ def test_many_who_add_the_same_at_once_all_come_through() -> None:
 
 
 def report(row: Notification, code: str, kind: ReceiptState = ReceiptState.UNDELIVERED) -> None:
-    Notification.objects.filter(pk=row.pk).update(state=State.SENT)
-    receive([Arrival(row.pk, "simulated", ProviderReceipt(kind, str(uuid4()), code=code))])
+    Notification.objects.filter(pk=row.pk).update(state=State.SENT, provider="simulated")
+    told = ReportedReceipt(kind, str(uuid4()), code=code, notification_id=row.pk)
+    receive("simulated", [told])
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_who_has_told_the_carrier_to_stop_is_suppressed(tenant: Tenant) -> None:
 
 
 def test_a_receipt_in_the_answer_suppresses_too(tenant: Tenant) -> None:
-    bounced = ProviderReceipt(ReceiptState.BOUNCED, "event", code="bounce")
+    bounced = ReportedReceipt(ReceiptState.BOUNCED, "event", code="bounce")
     answer(email(tenant), Outcome.accepted("id", receipts=(bounced,)))
     assert listed() == [("email", "ada@example.com", R.HARD_BOUNCE)]
 

@@ -235,6 +235,9 @@ def test_without_credentials_anywhere_it_says_so(server: Server, monkeypatch: py
         ({"REGION": "eu west"}, "REGION"),
         ({"ENDPOINT_URL": "localhost:9000"}, "ENDPOINT_URL"),
         ({"CONFIGURATION_SET": "a b"}, "CONFIGURATION_SET"),
+        ({"RECEIPT_TOPICS": ["ses-events"]}, "RECEIPT_TOPICS"),
+        ({"RECEIPT_TOPICS": [7]}, "RECEIPT_TOPICS"),
+        ({"RECEIPT_TOPICS": 7}, "RECEIPT_TOPICS"),
         ({"ACCESS_KEY_ID": "AKID", "REGION": "eu-west-1"}, "SECRET_ACCESS_KEY"),
         ({}, "REGION"),
     ],
@@ -249,6 +252,13 @@ def test_unusable_options_are_reported(
     assert word in problem
     with pytest.raises(ImproperlyConfigured, match=word):
         SESProvider("ses", {"FROM": FROM, **options}, 5.0)
+
+
+def test_topics_are_a_list_or_a_text_as_in_an_environment():
+    one, two = (f"arn:aws:sns:eu-west-1:123456789012:{name}" for name in ("a", "b"))
+    for value in ([one, two], f"{one}, {two}"):
+        provider = SESProvider("ses", {"FROM": FROM, **ACCESS, "RECEIPT_TOPICS": value}, 5.0)
+        assert provider.options["RECEIPT_TOPICS"] == (one, two)
 
 
 def test_djangos_own_address_must_be_usable_when_no_other_is_set(settings):

@@ -53,5 +53,6 @@ class Command(BaseCommand):
 def _told(pruned: Pruned) -> str:
     return (
         f"{pruned.notifications:,} notifications, {pruned.batches:,} batches, "
-        f"{pruned.results:,} results of tasks, {pruned.workers:,} workers"
+        f"{pruned.results:,} results of tasks, {pruned.workers:,} workers, "
+        f"{pruned.orphans:,} receipts of nothing known"
     )

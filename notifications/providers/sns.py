@@ -1,0 +1,137 @@
+"""Amazon SNS: which addresses are its own, and the certificates that it signs with.
+
+Whoever can call us can name an address to us. Only SNS's own are ever asked, and seldom.
+"""
+
+import re
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.x509 import load_pem_x509_certificate
+
+from ..exceptions import NotAuthentic, NotJudged
+
+HOST = re.compile(r"sns\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
+CERTIFICATE_PATH = re.compile(r"/SimpleNotificationService-[A-Za-z0-9]+\.pem")
+CONFIRMATION_PATH = re.compile("/")
+
+TIMEOUT_SECONDS = 3.0
+ANSWER_MAX = 64 * 1024
+KEPT = 16
+"""Certificates remembered; SNS changes its own about once a year."""
+
+REST_SECONDS = 10.0
+"""At most one certificate is asked for in so long a time, beyond the first `FREE` of them."""
+
+FREE = 4
+
+Fetch = Callable[[str], bytes]
+
+
+class FetchFailed(Exception):
+    """It did not answer, or with something else than what was asked for."""
+
+
+class NotThere(FetchFailed):
+    """It says that there is no such thing."""
+
+
+def fetch(url: str) -> bytes:
+    """What is at `url`, following nothing; raises FetchFailed, NotThere."""
+    try:
+        with _opener.open(url, timeout=TIMEOUT_SECONDS) as answer:
+            body: bytes = answer.read(ANSWER_MAX + 1)
+    except HTTPError as error:
+        kind = NotThere if 400 <= error.code < 500 else FetchFailed
+        raise kind(f"it answered {error.code}") from error
+    except (OSError, ValueError) as error:
+        raise FetchFailed(type(error).__name__) from error
+    if len(body) > ANSWER_MAX:
+        raise FetchFailed("its answer is too long")
+    return body
+
+
+def is_of_sns(url: str, path: re.Pattern[str]) -> bool:
+    """Whether SNS itself answers there, under such a path."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        url.isascii()
+        and not re.search(r"[\s\\]", url)
+        and parts.scheme == "https"
+        and port is None
+        and parts.netloc == parts.hostname  # neither user nor colon
+        and HOST.fullmatch(parts.netloc) is not None
+        and path.fullmatch(parts.path) is not None
+    )
+
+
+class Certificates:
+    """The public keys of SNS, each fetched once; a flood of made-up names fetches few."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._keys: dict[str, RSAPublicKey] = {}
+        self._lock = threading.Lock()
+        self._free, self._renewed = float(FREE), time.monotonic()
+
+    def key(self, url: str) -> RSAPublicKey:
+        """The key of the certificate there; raises NotAuthentic, or NotJudged while it is away."""
+        found = self._keys.get(url)
+        if found is not None:
+            return found
+        if not self._lock.acquire(blocking=False):  # nobody waits in line behind a slow answer
+            raise NotJudged("another certificate is being fetched")
+        try:
+            return self._keys.get(url) or self._fetched(url)
+        finally:
+            self._lock.release()
+
+    def _fetched(self, url: str) -> RSAPublicKey:
+        self._take()
+        try:
+            body = self._fetch(url)
+        except NotThere as error:
+            raise NotAuthentic from error
+        except FetchFailed as error:
+            raise NotJudged(str(error)) from error
+        key = _key(body)
+        while len(self._keys) >= KEPT:
+            self._keys.pop(next(iter(self._keys)))
+        self._keys[url] = key
+        return key
+
+    def _take(self) -> None:
+        now = time.monotonic()
+        self._free = min(FREE, self._free + (now - self._renewed) / REST_SECONDS)
+        self._renewed = now
+        if self._free < 1:
+            raise NotJudged("too many certificates are asked for")
+        self._free -= 1
+
+
+def _key(certificate: bytes) -> RSAPublicKey:
+    try:
+        key = load_pem_x509_certificate(certificate).public_key()
+    except ValueError as error:
+        raise NotAuthentic from error
+    if not isinstance(key, RSAPublicKey):
+        raise NotAuthentic
+    return key
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
