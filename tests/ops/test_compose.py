@@ -27,11 +27,11 @@ ONLY_ON_ONE_MACHINE = {"PATH", "PYTHONUNBUFFERED", "UP_DIRECTORY"}
 ONLY_BETWEEN_CONTAINERS = {"SECRET_KEY", "ALLOWED_HOSTS", "HTTPS", "METRICS_TOKEN", "EMAIL_URL"}
 """On one machine the key is kept in `var`, all is on loopback, and no mail catcher is there."""
 
-VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}")
+VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*)|:\?[^}]*)?\}")
 
 
 def interpolated(text: str, given: dict[str, str]) -> str:
-    """As `docker compose` does with what this file uses: `${X:-default}` and `${X:?message}`."""
+    """As `docker compose` does with what this file uses: `${X-default}`, `${X:-default}`, `${X:?message}`."""
     return VARIABLE.sub(lambda found: given.get(found[1]) or found[2] or "", text)
 
 
