@@ -31,7 +31,7 @@ VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*)|:\?[^}]*)?\}")
 
 
 def interpolated(text: str, given: dict[str, str]) -> str:
-    """As `docker compose` does with what this file uses: `${X-default}`, `${X:-default}`, `${X:?message}`."""
+    """As `docker compose` does with `${X-default}`, `${X:-default}` and `${X:?message}`."""
     return VARIABLE.sub(lambda found: given.get(found[1]) or found[2] or "", text)
 
 
