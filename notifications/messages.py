@@ -29,6 +29,7 @@ class Draft:
     template: str | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
     template_version_id: int | None = None
+    is_transactional: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Now
+from django.utils.functional import cached_property
 from uuid_utils.compat import uuid7
 
 from .enums import (
@@ -303,6 +304,12 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @cached_property
+    def is_transactional(self) -> bool:
+        """Whether it is no news that one can unsubscribe from; a claim has read it already."""
+        version = self.template_version
+        return version is None or version.template.is_transactional
 
     @property
     def status(self) -> Status:

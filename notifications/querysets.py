@@ -56,6 +56,13 @@ CLAIMED = (
 
 TENANT = ("id", "name", "has_suppressions")
 
+BESIDE = (
+    "tenant__name",
+    "tenant__has_suppressions",
+    "template_version__template__is_transactional",
+)
+"""What a claim reads of its rows' tenants and templates."""
+
 
 class Literal(models.Value):
     """A state written into the SQL, where `Value` passes a parameter."""
@@ -307,14 +314,15 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def _build_due(self, count: int) -> "models.QuerySet[Notification, Any]":
         ids = Column("id", models.UUIDField(), count)
         due = self._whole().filter(Among(ids), InState(WAITING))._claimable()
-        return due.lock().values_list(*CLAIMED, "tenant__name", "tenant__has_suppressions")
+        return due.lock().values_list(*CLAIMED, *BESIDE)
 
     def _instances(self, using: str, found: Sequence[Sequence[Any]]) -> "list[Notification]":
         tenant: Any = self.model._meta.get_field("tenant")
         tenants: dict[int, Tenant] = {}
         rows = []
-        for *values, name, has_suppressions in found:
+        for *values, name, has_suppressions, is_transactional in found:
             row = self.model.from_db(using, CLAIMED, values)
+            row.__dict__["is_transactional"] = is_transactional is not False
             if row.tenant_id not in tenants:
                 identity = (row.tenant_id, name, has_suppressions)
                 tenants[row.tenant_id] = tenant.related_model.from_db(using, TENANT, identity)

@@ -79,12 +79,7 @@ def _find(targets: Iterable[Target]) -> Mapping[Target, SuppressionReason]:
 
 
 def _holds(reason: SuppressionReason, wanted: Draft | Notification) -> bool:
-    return holds_for(reason, is_transactional=is_transactional(wanted))
-
-
-def is_transactional(wanted: Draft | Notification) -> bool:
-    """Whether it is no news that one can unsubscribe from: everything is, by now."""
-    return True
+    return holds_for(reason, is_transactional=wanted.is_transactional)
 
 
 def _end(token: UUID, held: Mapping[Notification, SuppressionReason]) -> None:

@@ -90,7 +90,12 @@ def _filled(
         detail = f"is a template for {version.template.channel}"
         raise _refused("/template", "not_for_channel", detail)
     content = _fill(version, parts[version.pk], draft.context, allowance)
-    return replace(draft, content=content, template_version_id=version.pk)
+    return replace(
+        draft,
+        content=content,
+        template_version_id=version.pk,
+        is_transactional=version.template.is_transactional,
+    )
 
 
 def _fill(

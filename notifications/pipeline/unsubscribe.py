@@ -11,7 +11,7 @@ from ..conf import get_settings
 from ..enums import Channel, SuppressionReason
 from ..models import Notification, Tenant
 from ..suppression import Entry, fold
-from .suppress import Target, is_transactional
+from .suppress import Target
 from .suppressions import add
 
 SALT = "notifications.unsubscribe"
@@ -24,7 +24,7 @@ def link_of(notification: Notification) -> str:
     project does not serve our URLs.
     """
     base = get_settings().public_url
-    if is_transactional(notification) or not base.startswith("https://"):
+    if notification.is_transactional or not base.startswith("https://"):
         return ""
     channel, to = notification.channel, notification.to
     return url_of(Target(notification.tenant_id, channel, fold(channel, to)))

@@ -229,7 +229,7 @@ def test_a_cancel_wish_in_flight_ends_the_trying() -> None:
     assert fresh(row).settled_at is not None
 
 
-GUARDED = {
+GUARDED: dict[str, Any] = {
     "PROVIDERS": {
         "simulated": {
             "BACKEND": "notifications.providers.simulated.SimulatedProvider",
@@ -240,7 +240,10 @@ GUARDED = {
 
 
 def test_an_open_circuit_spares_the_attempts_of_those_behind_it(settings: Any) -> None:
-    settings.NOTIFICATIONS = GUARDED
+    simulated = GUARDED["PROVIDERS"]["simulated"]
+    settings.NOTIFICATIONS = {
+        "PROVIDERS": {"simulated": simulated | {"CIRCUIT": {"MIN_CALLS": 10, "OPEN_FOR": 60}}}
+    }
     rows = [sms("transient,deliver") for _ in range(30)]
     report = attempt(*rows)
     assert (report.settled, report.put_off) == (10, 20)
@@ -323,5 +326,5 @@ def test_a_row_costs_no_statement_of_its_own() -> None:
             assert attempt(*rows).settled == count
         return len(captured)
 
-    statements(10)  # what is read once
-    assert statements(10) == statements(3)
+    # The least of some: what is read once a second is not meant.
+    assert min(statements(10) for _ in range(4)) == min(statements(3) for _ in range(4))

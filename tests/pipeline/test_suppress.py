@@ -3,20 +3,25 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
+from django.core import mail
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications import notify, notify_many
 from notifications.columns import array_of
 from notifications.enums import Channel, State, Status, SuppressionReason
+from notifications.messages import TemplateDraft
 from notifications.models import Attempt, Notification, Suppression, Tenant
 from notifications.pipeline import suppress
 from notifications.pipeline.control import cancel
 from notifications.pipeline.suppressions import add
+from notifications.pipeline.template_store import put
 from notifications.signals import notification_settled
 from notifications.suppression import Entry, fold
 
@@ -121,6 +126,48 @@ def test_who_has_unsubscribed_still_gets_what_is_transactional(tenant: Tenant) -
     assert row.status == Status.QUEUED
     attempt(row)
     assert fresh(row).status == Status.DELIVERED
+
+
+@pytest.fixture
+def news(tenant: Tenant) -> dict[str, Any]:
+    """What is made from a template that one can unsubscribe from."""
+    put(tenant, "news", TemplateDraft(Channel.EMAIL, TEXT, is_transactional=False))
+    return {"to": ADA, "template": "news", "tenant": tenant}
+
+
+def test_who_has_unsubscribed_gets_no_news(tenant: Tenant, news: dict[str, Any]) -> None:
+    hold(tenant, reason=SuppressionReason.UNSUBSCRIBE)
+    assert notify("email", **news).status == Status.SUPPRESSED
+
+
+def test_who_unsubscribes_from_news_that_wait_does_not_get_them(
+    tenant: Tenant, news: dict[str, Any]
+) -> None:
+    row, other = notify("email", **news), email(tenant)
+    hold(tenant, reason=SuppressionReason.UNSUBSCRIBE)
+    attempt(row, other)
+    assert (fresh(row).status, fresh(other).status) == (Status.SUPPRESSED, Status.DELIVERED)
+
+
+def test_news_carry_a_link_to_unsubscribe_and_nothing_else_does(
+    settings: Any, tenant: Tenant, news: dict[str, Any]
+) -> None:
+    settings.NOTIFICATIONS = {
+        "CHANNELS": {"email": {"PROVIDERS": ["mail"]}},
+        "PROVIDERS": {
+            "mail": {"BACKEND": "notifications.providers.django_email.DjangoEmailProvider"}
+        },
+        "PUBLIC_URL": "https://notify.example.com",
+    }
+    attempt(notify("email", **news))
+    attempt(email(tenant, "bob@example.com"))
+    first, second = mail.outbox
+    link = first.message()["List-Unsubscribe"].strip("<>")
+    assert link.startswith("https://notify.example.com/unsubscribe/")
+    assert second.message()["List-Unsubscribe"] is None
+    assert Client().post(urlsplit(link).path).status_code == 200
+    tenant.refresh_from_db()
+    assert notify("email", **news).status == Status.SUPPRESSED
 
 
 def test_a_call_of_many_holds_back_the_right_ones(tenant: Tenant) -> None:
