@@ -3,7 +3,7 @@
 What waits in the broker waits in the order of its coming, and nothing that is more urgent or of
 another tenant can pass it. So it is kept to about what the workers take between two looks,
 which nobody has to be told: found empty while more was owed, it was too little, and is doubled;
-still half there after half a second, it was too much, and shrinks by a quarter. (So TCP finds the
+still half there after a second, it was too much, and shrinks by a quarter. (So TCP finds the
 speed of a network: RFC 5681.)
 """
 
@@ -27,7 +27,7 @@ FRESH_SECONDS = 5.0
 GROW_SECONDS = 0.2
 """Several looks at once are one: what the first has just released has had no time to go."""
 
-SHRINK_SECONDS = 0.5
+SHRINK_SECONDS = 1.0
 """About so much work is to wait in the broker."""
 
 

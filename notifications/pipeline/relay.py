@@ -33,11 +33,6 @@ DISPATCH_SECONDS = 0.25
 Lane = tuple[Channel, Priority]
 
 
-YIELD_SECONDS = 0.0002
-"""How long a caller steps aside for the thread to begin: else it waits for Python's one lock until
-the caller has made its whole answer, and the only notification of a quiet moment waits with it."""
-
-
 def offer(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
     """Hand over ids of committed, due rows; returns at once and never raises."""
     _relay.offer((channel, priority), ids)
@@ -73,10 +68,7 @@ class Relay:
                 return
             self._waiting[lane].extend(ids)
             self._count += len(ids)
-            goes_at_once = not self._busy and time.monotonic() >= self._gather_until
             self._wake()
-        if goes_at_once:
-            time.sleep(YIELD_SECONDS)
 
     def offer_dispatch(self) -> None:
         with self._changed:
