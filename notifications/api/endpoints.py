@@ -18,6 +18,7 @@ from .base import TenantView
 from .parsers import ONE, read_optional_json
 from .problems import Refused, invalid
 from .representation import rfc3339
+from .views import refuse_fields
 
 DESCRIPTION_MAX = 200
 DEFAULT = "default"
@@ -69,7 +70,7 @@ class RotateView(OneTenantsEndpoints):
     """`POST /endpoints/{id}/rotate`"""
 
     def post(self, request: Request, id: str) -> Response:
-        _refuse_fields(read_optional_json(request._request))
+        refuse_fields(read_optional_json(request._request))
         found = endpoints.default_of(self.tenant) if id == DEFAULT else self.endpoint(id)
         return Response(_revealed(endpoints.rotate(found)))
 
@@ -78,7 +79,7 @@ class EnableView(OneTenantsEndpoints):
     """`POST /endpoints/{id}/enable`"""
 
     def post(self, request: Request, id: str) -> Response:
-        _refuse_fields(read_optional_json(request._request))
+        refuse_fields(read_optional_json(request._request))
         return Response(represent(endpoints.enable(self.endpoint(id))))
 
 
@@ -115,15 +116,6 @@ def _parse(data: Mapping[str, Any], required: tuple[str, ...] = ()) -> dict[str,
     if errors:
         raise Refused(invalid(errors))
     return values
-
-
-def _refuse_fields(data: Mapping[str, Any]) -> None:
-    errors = [
-        FieldError(f"/{pointer_part(name)}", "unknown_field", "is not a known field")
-        for name in data
-    ]
-    if errors:
-        raise Refused(invalid(errors))
 
 
 def _unknown(value: Any) -> Any:
