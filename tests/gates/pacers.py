@@ -43,10 +43,13 @@ class PacerConformance:
         time.sleep(0.3)
         assert pacer.current(provider).rate > first
 
-    def test_what_one_process_met_is_soon_known_to_all(self, make_pacer: MakePacer, provider: str):
+    @pytest.mark.parametrize("rate", [1, 100])
+    def test_what_one_process_met_is_soon_known_to_all(
+        self, make_pacer: MakePacer, provider: str, rate: float
+    ):
         one, other = make_pacer(), make_pacer()
         assert other.current(provider) == Pace()
-        one.slow(provider, 60, 100)
+        one.slow(provider, 60, rate)
         time.sleep(FRESH_SECONDS + 0.05)
         assert 50 < other.current(provider).held <= 60
 

@@ -24,7 +24,7 @@ class DatabasePacer(Pacer):
 
     def _read(self, provider: str) -> tuple[Book, float]:
         book = _book(paces.rows.filter(pk=provider))
-        return book, paces.now() if book.refused else 0.0
+        return book, paces.now() if book.until else 0.0
 
     def _slow(self, provider: str, wait: float, rate: float) -> tuple[Book, float]:
         paces.rows.bulk_create([paces.model(provider=provider)], ignore_conflicts=True)
