@@ -15,7 +15,7 @@ from .channels import CHANNELS, CONTENT_FIELDS, ChannelRow, ContentError
 from .enums import Channel, Priority
 from .exceptions import FieldError, InvalidNotification
 from .idempotency import parse_key
-from .messages import Draft
+from .messages import DigestRule, Draft
 
 COMMON_FIELDS = frozenset(
     {
@@ -23,6 +23,8 @@ COMMON_FIELDS = frozenset(
         "to",
         "template",
         "context",
+        "category",
+        "digest",
         "priority",
         "send_at",
         "expires_at",
@@ -34,6 +36,9 @@ KNOWN_FIELDS = COMMON_FIELDS | CONTENT_FIELDS
 CHANNEL_OF = {channel.value: channel for channel in Channel}
 PRIORITY_OF = {priority.label: priority for priority in Priority}
 TEMPLATE_NAME_MAX = 100
+CATEGORY_MAX = 50
+DIGEST_WINDOW_MAX = 7 * 86400
+DIGEST_COUNT_MAX = 200
 METADATA_MAX = 50
 POINTER_PART_MAX = 64
 METADATA_KEY_MAX = 64
@@ -45,6 +50,7 @@ RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
 )
 TEMPLATE_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+DIGEST_KEY = re.compile("[!-~]{1,100}")
 PLAIN_NAME = re.compile(rf"[\w.-]{{1,{POINTER_PART_MAX}}}", re.ASCII)
 SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
 
@@ -81,6 +87,8 @@ class _Parser:
         template = self._template(row)
         context = self._field("context", parse_context) if template else None
         content = self._content(row) if row and template is None else {}
+        category = self._category(template)
+        digest = self._digest(row)
         priority = self._field("priority", _priority)
         send_at, expires_at = (
             self._field("send_at", parse_time),
@@ -103,6 +111,9 @@ class _Parser:
             metadata=metadata or {},
             template=template,
             context=context or {},
+            is_transactional=not category,
+            category=category,
+            digest=digest,
         )
 
     def _refuse_unknown(self) -> None:
@@ -131,6 +142,43 @@ class _Parser:
         for name in sorted(CONTENT_FIELDS.intersection(self.data)):
             self._error(f"/{name}", "not_with_template", "comes from the template; leave it out")
         return self._field("template", parse_template_name) or ""
+
+    def _category(self, template: str | None) -> str:
+        if template is not None and self.data.get("category") is not None:
+            self._error("/category", "not_with_template", "comes from the template; leave it out")
+        return self._field("category", parse_category) or ""
+
+    def _digest(self, row: ChannelRow | None) -> DigestRule | None:
+        value = self.data.get("digest")
+        if value is None:
+            return None
+        if row and not row.parts:
+            self._error("/digest", "not_for_channel", f"{row.channel.label} takes no template")
+        for name in ("send_at", "expires_at"):
+            if self.data.get(name) is not None:
+                detail = "a digest is sent at a time of its own; leave it out"
+                self._error(f"/{name}", "not_with_digest", detail)
+        if not isinstance(value, Mapping):
+            self._error("/digest", "invalid_type", "must be an object")
+            return None
+        return self._rule(value)
+
+    def _rule(self, value: Mapping[str, Any]) -> DigestRule | None:
+        before = len(self.errors)
+        for name in value:
+            if name not in DIGEST_FIELDS:
+                pointer = f"/digest/{pointer_part(str(name))}"
+                self._error(pointer, "unknown_field", "is not a known field")
+        found: dict[str, Any] = {}
+        for name, check in DIGEST_FIELDS.items():
+            try:
+                if value.get(name) is not None:
+                    found[name] = check(value[name])
+                elif name in DIGEST_REQUIRED:
+                    self._required(f"digest/{name}")
+            except ContentError as error:
+                self._error(f"/digest/{name}", error.code, error.detail)
+        return DigestRule(**found) if len(self.errors) == before else None
 
     def _content(self, row: ChannelRow) -> dict[str, Any]:
         content: dict[str, Any] = {}
@@ -186,6 +234,25 @@ def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise ContentError("invalid_type", "must be a string")
     return value
+
+
+def parse_string(value: Any) -> str:
+    """Text that can be stored and repeated; raises ContentError."""
+    text = _string(value)
+    if problem := _unstorable(text, 0):
+        raise ContentError(*problem)
+    return text
+
+
+def parse_category(value: Any) -> str:
+    """The name of a category; raises ContentError."""
+    text = _string(value)
+    if len(text) > CATEGORY_MAX or not TEMPLATE_NAME.fullmatch(text):
+        raise ContentError(
+            "invalid_name",
+            f"at most {CATEGORY_MAX} lower-case letters and digits, with single . _ - between",
+        )
+    return text
 
 
 def _channel(value: Any) -> Channel:
@@ -271,6 +338,30 @@ def _key(value: Any) -> str:
         raise ContentError("invalid_key", str(error)) from error
 
 
+def _digest_key(value: Any) -> str:
+    text = _string(value)
+    if not DIGEST_KEY.fullmatch(text):
+        raise ContentError("invalid_key", "write 1 to 100 visible ASCII characters")
+    return text
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ContentError("invalid_type", "must be true or false")
+    return value
+
+
+def _whole(least: int, most: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ContentError("invalid_type", "must be a whole number")
+        if not least <= value <= most:
+            raise ContentError("out_of_range", f"must be from {least} to {most:,}")
+        return value
+
+    return check
+
+
 def _metadata(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ContentError("invalid_type", "must be an object of strings")
@@ -321,3 +412,13 @@ def _unstorable(value: Any, depth: int) -> tuple[str, str] | None:
 
 def _first(problems: Any) -> tuple[str, str] | None:
     return next((problem for problem in problems if problem), None)
+
+
+DIGEST_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "key": _digest_key,
+    "template": parse_template_name,
+    "window": _whole(1, DIGEST_WINDOW_MAX),
+    "sliding": _flag,
+    "max_count": _whole(2, DIGEST_COUNT_MAX),
+}
+DIGEST_REQUIRED = frozenset({"key", "template", "window"})

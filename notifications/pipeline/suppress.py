@@ -27,18 +27,21 @@ class Target(NamedTuple):
     recipient: str
 
 
-Reasons = Mapping[int, SuppressionReason]
-"""Why some of a list of drafts are not to be sent, by their place in it."""
+class Why(NamedTuple):
+    """The error of a notification that is not sent."""
+
+    code: str
+    detail: str
 
 
-def held_drafts(tenant: Tenant, drafts: Sequence[Draft]) -> Reasons:
-    """Those that must not be sent."""
+def held_drafts(tenant: Tenant, drafts: Sequence[Draft]) -> Mapping[int, Why]:
+    """Those that must not be sent, by their place in the list."""
     if not tenant.has_suppressions:
         return {}
     targets = [Target(tenant.pk, d.channel, fold(d.channel, d.to)) for d in drafts]
     found = _find(targets)
     return {
-        index: found[target]
+        index: _why(found[target])
         for index, (draft, target) in enumerate(zip(drafts, targets, strict=True))
         if target in found and _holds(found[target], draft)
     }
@@ -53,13 +56,25 @@ def withhold(token: UUID, rows: Sequence[Notification]) -> list[Notification]:
     }
     found = _find(targets.values()) if targets else {}
     held = {
-        row: found[targets[row.pk]]
+        row: _why(found[targets[row.pk]])
         for row in rows
         if targets.get(row.pk) in found and _holds(found[targets[row.pk]], row)
     }
     if held:
-        _end(token, held)
+        end(token, held)
     return [row for row in rows if row not in held]
+
+
+def end(token: UUID, held: Mapping[Notification, Why]) -> None:
+    """End rows of a lease, each for its reason, and tell of those that were still held."""
+    by_reason: dict[Why, list[UUID]] = defaultdict(list)
+    for row, why in held.items():
+        by_reason[why].append(row.pk)
+    with database.atomic():
+        for why, ids in by_reason.items():
+            moved = Notification.objects.suppress(ids, token, *why)
+            ended = [(row.pk, row.channel) for row in held if row.pk in moved]
+            database.on_commit(partial(tell_suppressed, ended))
 
 
 def tell_suppressed(ended: Iterable[tuple[UUID, str]]) -> None:
@@ -82,12 +97,5 @@ def _holds(reason: SuppressionReason, wanted: Draft | Notification) -> bool:
     return holds_for(reason, is_transactional=wanted.is_transactional)
 
 
-def _end(token: UUID, held: Mapping[Notification, SuppressionReason]) -> None:
-    by_reason: dict[SuppressionReason, list[UUID]] = defaultdict(list)
-    for row, reason in held.items():
-        by_reason[reason].append(row.pk)
-    with database.atomic():
-        for reason, ids in by_reason.items():
-            moved = Notification.objects.suppress(ids, token, ERROR_CODE, detail_of(reason))
-            ended = [(row.pk, row.channel) for row in held if row.pk in moved]
-            database.on_commit(partial(tell_suppressed, ended))
+def _why(reason: SuppressionReason) -> Why:
+    return Why(ERROR_CODE, detail_of(reason))
