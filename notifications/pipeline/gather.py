@@ -14,6 +14,7 @@ from uuid import UUID
 from ..messages import DigestRule, Draft
 from ..models import Digest, Notification, Tenant
 from ..suppression import fold
+from . import database
 
 
 class Place(NamedTuple):
@@ -67,17 +68,23 @@ def _known_keys(tenant: Tenant, drafts: Collection[Draft]) -> set[str | None]:
 
 
 def _open(tenant: Tenant, now: datetime, rules: Mapping[Place, DigestRule]) -> dict[Place, Digest]:
-    """The open digests of these places, locked; one that is closed at this moment is left out."""
+    """The open digests of these places, locked; none at all where one is closed at this moment."""
     # Always in the same order, for the sake of locks: an INSERT waits for another's of the same.
     new = [_new(tenant, now, place, rules[place]) for place in sorted(rules)]
-    Digest.objects.bulk_create(new, ignore_conflicts=True)
     rows = Digest.objects.open().filter(
         tenant=tenant,
         recipient__in={place.recipient for place in rules},
         key__in={place.key for place in rules},
     )
-    found = {Place(d.channel, d.recipient, d.key): d for d in rows.order_by("pk").lock(wait=True)}
-    return {place: digest for place, digest in found.items() if place in rules}
+    try:
+        with database.atomic():
+            Digest.objects.bulk_create(new, ignore_conflicts=True)
+            locked = rows.order_by("pk").lock(wait=True)
+            found = {Place(d.channel, d.recipient, d.key): d for d in locked}
+            return {place: found[place] for place in rules}
+    except KeyError:
+        # Rolled back: whoever asks again, and holds others of them, would be in the others' way.
+        return {}
 
 
 def _new(tenant: Tenant, now: datetime, place: Place, rule: DigestRule) -> Digest:
