@@ -79,7 +79,7 @@ def crash_before_mark() -> None:
 
 
 def crash_while_closing() -> None:
-    """No fault of the product: a process that is killed when a digest is written but for its end."""
+    """No fault of the product: a process is killed when a digest is written but for its end."""
     digests = import_module("notifications.pipeline.digests")
     digests.__dict__["_close"] = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 
