@@ -5,6 +5,7 @@ claim → gates → mark → send → settle, in windows of what the provider ta
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
@@ -25,7 +26,7 @@ from .receivers import Receivers
 from .rescue import expire
 from .settle import Ended, settle
 from .unsubscribe import link_of
-from .window import Window, window_of
+from .window import window_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class Sending:
         self.receivers = receivers
         self.circuit = Circuit(provider.name)
         self.policy = policy.current()
-        self.window = window_of(provider.name, provider.window)
+        self.window = window_of(provider)
 
     def send(self, rows: list[Notification]) -> list[Notification]:
         """Send until all are gone, the lease ends, or something holds the provider up."""
@@ -102,23 +103,23 @@ class Sending:
         another thread of this process wants its turn at the provider.
         """
         with self.window.take(min(len(rows), self.provider.window)) as size:
-            passage = self.circuit.ask(size)
+            passage = self.circuit.ask(min(size, self.window.fitting))
             marked, rows = self.lease.persist(partial(self._mark_next, rows, passage.units))
             while marked:
                 outcomes = self._hand_over(marked)
                 self.circuit.tell(outcomes, passage)
                 pace.tell(self.provider.name, outcomes)
-                passage = self._ask_next(rows, size, self.window)
+                passage = self._ask_next(rows, size)
                 following = partial(self._mark_next, rows, passage.units)
                 settle_and_mark = partial(self._settle, marked, outcomes, following)
                 marked, rows = self.lease.persist(settle_and_mark)
             self.circuit.tell([], passage)
         return rows
 
-    def _ask_next(self, rows: list[Notification], size: int, window: Window) -> Passage:
-        if not rows or window.is_wanted() or not self._is_open():
+    def _ask_next(self, rows: list[Notification], size: int) -> Passage:
+        if not rows or self.window.is_wanted() or not self._is_open():
             return Passage(0)
-        return self.circuit.ask(min(size, len(rows)))
+        return self.circuit.ask(min(size, self.window.fitting, len(rows)))
 
     def _mark_next(self, rows: list[Notification], size: int) -> Step:
         """Mark the next rows that may still go."""
@@ -145,6 +146,7 @@ class Sending:
         for row in rows:
             row.attempt_count += 1  # as the committed mark has it
         database.release_connection()
+        began = time.monotonic()
         try:
             deadline = self.lease.deadline(self.provider)
             messages = [message_of(row, self.receivers.secrets(row)) for row in rows]
@@ -152,6 +154,7 @@ class Sending:
         except Exception as error:  # a provider's bug must not decide that nothing was sent
             logger.error("provider %s raised %s", self.provider.name, type(error).__name__)
             outcomes = []
+        self.window.learn(len(rows), time.monotonic() - began)
         if len(outcomes) != len(rows):
             broken = Outcome.ambiguous("provider_error", "the provider's code failed while sending")
             return [broken] * len(rows)
