@@ -12,12 +12,12 @@ from uuid import UUID
 from ..conf import LEASE_MARGIN_SECONDS
 from ..enums import Channel, WaitReason
 from ..lifecycle import Move
-from ..messages import Message, Outcome, Passage
+from ..messages import Message, Outcome, Passage, recipients_of
 from ..models import Notification
 from ..providers.base import Provider
 from ..providers.registry import get_provider
 from ..retry import FAST_RETRY_SECONDS
-from . import database, pace, policy
+from . import database, files, pace, policy
 from .admit import admit
 from .circuit import Circuit
 from .lease import Lease, Report
@@ -144,10 +144,12 @@ class Sending:
         """Talk to the provider with no transaction open; whatever it raises may have been sent."""
         for row in rows:
             row.attempt_count += 1  # as the committed mark has it
+        stored = self.lease.persist(partial(files.read, rows))
         database.release_connection()
         try:
             deadline = self.lease.deadline(self.provider)
-            messages = [message_of(row, self.receivers.secrets(row)) for row in rows]
+            secrets = self.receivers.secrets
+            messages = [message_of(row, secrets(row), stored.get(row.pk, ())) for row in rows]
             outcomes = self.provider.send(messages, deadline)
         except Exception as error:  # a provider's bug must not decide that nothing was sent
             logger.error("provider %s raised %s", self.provider.name, type(error).__name__)
@@ -178,8 +180,11 @@ class Sending:
         return step
 
 
-def message_of(row: Notification, secrets: tuple[str, ...] = ()) -> Message:
-    """The notification as its provider sees it."""
+def message_of(
+    row: Notification, secrets: tuple[str, ...] = (), stored: Sequence[bytes] = ()
+) -> Message:
+    """The notification as its provider sees it; `stored` are the bytes that belong to it."""
+    everybody = recipients_of(row.to, row.content)
     return Message(
         key=str(row.pk),
         channel=Channel(row.channel),
@@ -189,5 +194,8 @@ def message_of(row: Notification, secrets: tuple[str, ...] = ()) -> Message:
         metadata=row.metadata,
         attempt=row.attempt_count,
         secrets=secrets,
-        unsubscribe_url=link_of(row),
+        unsubscribe_url=link_of(row) if len(everybody) == 1 else "",
+        recipients=tuple(to for to in everybody if to not in row.withheld),
+        attachments=files.attachments_of(row.content, stored),
+        mime=files.mime_of(row.content, stored),
     )
