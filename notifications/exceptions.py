@@ -12,7 +12,7 @@ NotificationError
 ├── NotAuthentic             a receipt is not signed by whom it claims to come from
 └── NotJudged                whether a receipt is authentic cannot be told now: send it again
 
-ContentError                 a value is unusable for its field (a ValueError); it becomes a FieldError
+ContentError                 a ValueError: a value is unusable for its field; becomes a FieldError
 └── ContentErrors            several parts of it are
 """
 

@@ -25,4 +25,6 @@ def _sender(line: str) -> str:
             return fold_email(parse_email(f"any{line}")).removeprefix("any")
         return fold_email(parse_email(line))
     except AddressError as error:
-        raise ValueError(f"{line!r} is no sender: write shop@example.com or @example.com") from error
+        raise ValueError(
+            f"{line!r} is no sender: write shop@example.com or @example.com"
+        ) from error

@@ -23,7 +23,7 @@ def content_of(draft: Draft) -> dict[str, Any]:
     """What is stored as the content of a notification."""
     content = dict(draft.content)
     if draft.mime:
-        content["mime"] = _inline(draft.mime)
+        content |= {"size": len(draft.mime), "mime": _inline(draft.mime)}
     return content
 
 
