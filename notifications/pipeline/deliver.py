@@ -6,11 +6,12 @@ claim → gates → mark → send → settle, in windows of what the provider ta
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
 from ..conf import LEASE_MARGIN_SECONDS
-from ..enums import Channel, WaitReason
+from ..enums import AttemptOutcome, Channel, WaitReason
 from ..lifecycle import Move
 from ..messages import Message, Outcome, Passage, recipients_of
 from ..models import Notification
@@ -157,7 +158,7 @@ class Sending:
         if len(outcomes) != len(rows):
             broken = Outcome.ambiguous("provider_error", "the provider's code failed while sending")
             return [broken] * len(rows)
-        return outcomes
+        return [_noting(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
 
     def _settle(
         self,
@@ -178,6 +179,14 @@ class Sending:
             if decision.move is Move.RETRY and decision.delay <= FAST_RETRY_SECONDS
         }
         return step
+
+
+def _noting(row: Notification, outcome: Outcome) -> Outcome:
+    """The outcome, with a word on those of several recipients whom it was not sent to."""
+    if not row.withheld or outcome.kind is not AttemptOutcome.ACCEPTED:
+        return outcome
+    left_out = f"Not sent to {len(row.withheld)} of its recipients, who are suppressed."
+    return replace(outcome, detail=f"{left_out} {outcome.detail}".strip())
 
 
 def message_of(
