@@ -10,7 +10,8 @@ all attempts.
 
 import email.policy
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from email.errors import HeaderParseError
 from email.headerregistry import Address, parser  # type: ignore[attr-defined]  # as Django does
 from email.message import Message
@@ -76,14 +77,22 @@ class EmailBackend(BaseEmailBackend):
         drafts: dict[str | None, list[Draft]] = defaultdict(list)
         for message in email_messages or ():
             if message.recipients():
-                options = self._options(message)
-                drafts[options.pop("tenant")].append(draft_of(message, options))
+                with self._silence():
+                    options = self._options(message)
+                    drafts[options.pop("tenant")].append(draft_of(message, options))
+        count = 0
+        with self._silence():
+            count += self._accept(drafts)
+        return count
+
+    @contextmanager
+    def _silence(self) -> Iterator[None]:
+        """Pass over what Django's SMTP backend passes over: all but mistakes in an e-mail."""
         try:
-            return self._accept(drafts)
+            yield
         except (NotificationError, DatabaseError):
             if not self.fail_silently:
                 raise
-            return 0
 
     def _options(self, message: EmailMessage) -> dict[str, Any]:
         settings = get_settings().mail

@@ -17,6 +17,8 @@ from ..messages import Attachment, Message
 EXTRAS = frozenset({"from", "reply_to", "cc", "bcc", "headers", "attachments"})
 """What an e-mail may have beside its subject and its texts."""
 
+TEXTS = frozenset({"text/plain", "text/html"})
+
 
 def text_email(content: Mapping[str, Any]) -> EmailMessage:
     """An e-mail that has its subject and its texts, and nothing else yet."""
@@ -78,17 +80,17 @@ class CompleteEmail(EmailMultiAlternatives):
         """As it was written."""
         return self._parsed
 
-    def _take(self, part: MIMEPart) -> None:
-        """Its first text is its body, its first HTML the alternative, and the rest is attached."""
+    def _take(self, part: MIMEPart, above: str = "") -> None:
+        """Its first text is its body, its first HTML an alternative, and the rest is attached."""
         if part.get_content_maintype() == "multipart":
             for below in part.iter_parts():
-                self._take(below)
+                self._take(below, part.get_content_subtype())
             return
         kind = "" if part.is_attachment() else part.get_content_type()
-        if kind == "text/plain" and not self.body:
-            self.body = part.get_content()
-        elif kind == "text/html" and not self.alternatives:
-            self.attach_alternative(part.get_content(), kind)
+        if kind in TEXTS and not self.body and (kind == "text/plain" or not above):
+            self.body, self.content_subtype = part.get_content(), part.get_content_subtype()
+        elif above == "alternative" or (kind == "text/html" and not self.alternatives):
+            self.attach_alternative(part.get_content(), part.get_content_type())
         else:
             self.attachments.append(_copied(part))
 
