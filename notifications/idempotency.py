@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from .channels import CHANNELS
 from .messages import Draft
 
 KEY_MAX = 255
@@ -54,7 +55,9 @@ def _has_own_category(draft: Draft) -> bool:
 def _content(draft: Draft) -> Mapping[str, Any]:
     if draft.template is None:
         return draft.content
-    return {"template": draft.template, "context": draft.context}
+    extras = CHANNELS[draft.channel].extras
+    own = {name: value for name, value in draft.content.items() if name in extras}
+    return {**own, "template": draft.template, "context": draft.context}
 
 
 def digest(value: Mapping[str, Any] | list[Any]) -> str:

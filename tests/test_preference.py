@@ -145,6 +145,18 @@ def test_a_template_brings_its_own_category_and_a_webhook_has_no_digest() -> Non
     assert wrong(parse_notification, hook) == {("/digest", "not_for_channel")}
 
 
+def test_what_a_digest_could_not_take_along_is_refused() -> None:
+    mail = {"channel": "email", "to": "ada@example.com", "subject": "x", "body": "x"}
+    file = {"filename": "x.txt", "content": "eA=="}
+    data = {"cc": ["b@example.com"], "bcc": ["c@example.com"], "headers": {"X-A": "b"}}
+    whole = {**mail, **data, "attachments": [file], "digest": RULE}
+    assert wrong(parse_notification, whole) == {
+        (f"/{name}", "not_with_digest") for name in ("cc", "bcc", "headers", "attachments")
+    }
+    senders = {"from": "shop@example.com", "reply_to": "ada@example.com"}
+    assert parse_notification({**mail, **senders, "digest": RULE}).digest is not None
+
+
 def test_other_categories_and_digests_are_other_requests() -> None:
     asked = (
         SMS,

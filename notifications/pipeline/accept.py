@@ -30,7 +30,7 @@ from ..idempotency import fingerprint as fingerprint_of
 from ..messages import Draft
 from ..models import Batch, Notification, Tenant, new_id
 from ..signals import notification_accepted
-from . import database, gather, preferences, relay, suppress
+from . import database, files, gather, preferences, relay, suppress
 from .suppress import Why
 from .templates import Resolved, resolve
 
@@ -118,7 +118,7 @@ def accept_one(tenant: Tenant, draft: Draft) -> Accepted:
     storing the same key and does not come to an end, InvalidNotification when it has expired.
     """
     resolved = resolve(tenant, [draft])
-    with _one_statement() if draft.digest is None else _whole() as (now, lock_timeout):
+    with _statement_for(draft) as (now, lock_timeout):
         call = Call(tenant, now, resolved, lock_timeout=lock_timeout)
         [verdict] = _store(call)
     answer = _answer(call, verdict)
@@ -167,25 +167,20 @@ def accept_batch(
 
 
 @contextmanager
-def _one_statement() -> Iterator[tuple[datetime, str]]:
+def _statement_for(draft: Draft) -> Iterator[tuple[datetime, str]]:
     """The database's time and a lock timeout for an INSERT that commits by itself.
 
     Beside the one statement, beginning, asking for the time and committing would be three more
-    ways to the database and back. Within the caller's transaction it is as any other.
+    ways to the database and back. Within the caller's transaction it is as any other, and so it is
+    for a draft whose bytes take an INSERT of their own, or which joins a digest.
     """
-    if database.connection().get_autocommit():
+    is_alone = draft.digest is None and not files.of_draft(draft)
+    if is_alone and database.connection().get_autocommit():
         with _busy_when_locked():
             yield database.recent_now(), LOCK_TIMEOUT
     else:
-        with _whole() as found:
-            yield found
-
-
-@contextmanager
-def _whole() -> Iterator[tuple[datetime, str]]:
-    """The same for more than one statement, whose transaction has the timeout already."""
-    with _transaction() as now:
-        yield now, ""
+        with _transaction() as now:
+            yield now, ""
 
 
 @contextmanager
@@ -273,6 +268,11 @@ def _store(call: Call) -> Sequence[Verdict]:
     verdicts: Sequence[Verdict] = rows
     if _insert(call, [row for row in rows if row["id"] not in refusals]) < len(rows):
         verdicts = _judge_by_key(call.tenant, rows, refusals)
+    files.store(
+        (verdict["id"], draft)
+        for verdict, draft in zip(verdicts, drafts, strict=True)
+        if isinstance(verdict, dict)
+    )
     _announce(call, [verdict for verdict in verdicts if isinstance(verdict, dict)])
     return verdicts
 
@@ -306,7 +306,7 @@ def _row(draft: Draft, now: datetime, grace: timedelta) -> Row:
         "channel": draft.channel,
         "priority": draft.priority,
         "to": draft.to,
-        "content": dict(draft.content),
+        "content": files.content_of(draft),
         "metadata": dict(draft.metadata),
         "category": draft.category,
         "idempotency_key": draft.idempotency_key,

@@ -11,6 +11,7 @@ from datetime import UTC
 from typing import Any
 from uuid import UUID
 
+from ..channels import CHANNELS
 from ..enums import Channel, Priority, Status
 from ..exceptions import InvalidNotification
 from ..messages import Draft
@@ -94,10 +95,11 @@ def _send(members: Members) -> Mapping[Digest, Notification]:
 
 
 def _draft(digest: Digest, rows: Sequence[Notification]) -> Draft:
+    extras = CHANNELS[Channel(digest.channel)].extras
     return Draft(
         channel=Channel(digest.channel),
         to=rows[0].to,
-        content={},
+        content={name: value for name, value in rows[0].content.items() if name in extras},
         priority=Priority(min(row.priority for row in rows)),
         idempotency_key=f"digest:{digest.pk}",
         template=digest.template,
@@ -107,8 +109,10 @@ def _draft(digest: Digest, rows: Sequence[Notification]) -> Draft:
 
 
 def _item(row: Notification) -> dict[str, Any]:
+    parts = CHANNELS[Channel(row.channel)].parts
+    said = {name: text for name, text in row.content.items() if name in parts}
     created_at = row.created_at.astimezone(UTC).isoformat()
-    return {**row.content, "metadata": row.metadata, "created_at": created_at}
+    return {**said, "metadata": row.metadata, "created_at": created_at}
 
 
 def _close(digests: Sequence[Digest], sent: Mapping[Digest, Notification]) -> None:

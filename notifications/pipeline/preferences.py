@@ -5,17 +5,16 @@ quiet hours is put off until these end. Neither holds for what is transactional,
 goes at any hour. A tenant that never had a preference is not asked about.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..enums import Channel, Priority, WaitReason
 from ..messages import Draft
 from ..models import Notification, Preference, Tenant
 from ..preference import ERROR_CODE, Wish, detail_of
-from ..suppression import fold
 from . import database, suppress
 from .lease import Lease
-from .suppress import Target, Why
+from .suppress import Target, Why, targets_of
 
 
 class Kept(NamedTuple):
@@ -50,31 +49,33 @@ def held_drafts(tenant: Tenant, drafts: Sequence[Draft]) -> Mapping[int, Why]:
     """Those whose recipients do not want them, by their place in the list."""
     if not tenant.has_preferences:
         return {}
-    targets = {
-        index: Target(tenant.pk, draft.channel, fold(draft.channel, draft.to))
-        for index, draft in enumerate(drafts)
-        if draft.category
-    }
+    asked = {n: d for n, d in enumerate(drafts) if d.category}
+    targets = {n: targets_of(tenant.pk, draft) for n, draft in asked.items()}
     found = _find(targets.values())
     return {
-        index: Why(ERROR_CODE, detail_of(drafts[index].category))
-        for index, target in targets.items()
-        if target in found and drafts[index].category in found[target].opt_outs
+        n: Why(ERROR_CODE, detail_of(draft.category))
+        for n, draft in asked.items()
+        if len(_unwilling(draft, targets[n], found)) == len(targets[n])
     }
 
 
 def respect(lease: Lease, rows: Sequence[Notification]) -> Sequence[Notification]:
-    """End or put off what the recipients do not want, or not now; returns what may be sent."""
-    targets = {
-        row: Target(row.tenant_id, row.channel, fold(row.channel, row.to))
-        for row in rows
-        if row.tenant.has_preferences and not row.is_transactional
-    }
+    """End or put off what the recipients do not want, or not now; returns what may be sent.
+
+    Of several recipients those who do not want it are in the row's `withheld`, as suppressed ones.
+    The hours are those of `to` alone: one of many is always asleep.
+    """
+    asked = [row for row in rows if row.tenant.has_preferences and not row.is_transactional]
+    targets = {row: targets_of(row.tenant_id, row) for row in asked}
     found = _find(targets.values())
-    wishes = {row: found[target] for row, target in targets.items() if target in found}
-    unwanted = {row: wish for row, wish in wishes.items() if row.category in wish.opt_outs}
+    unwanted = set()
+    for row in asked if found else ():
+        row.withheld |= _unwilling(row, targets[row], found)
+        if len(row.withheld) == len(targets[row]):
+            unwanted.add(row)
     _end(lease, unwanted)
-    delays = _delays({row: wish for row, wish in wishes.items() if row not in unwanted})
+    wishes = {row: found.get(targets[row].get(row.to)) for row in asked if row not in unwanted}
+    delays = _delays(wishes)
     if delays:
         lease.put_off({row.pk: s for row, s in delays.items()}, WaitReason.QUIET_HOURS, "")
     return [row for row in rows if row not in unwanted and row not in delays]
@@ -93,9 +94,12 @@ def _write(tenant: Tenant, target: Target, write: Callable[[Preference], None]) 
     return Kept(row, row.pk == new.pk)
 
 
-def _find(targets: Iterable[Target]) -> Mapping[Target, Preference]:
+Found = Mapping[Target | None, Preference]
+
+
+def _find(targets: Iterable[Mapping[str, Target]]) -> Found:
     """What the targets want: one statement, however many there are."""
-    wanted = set(targets)
+    wanted = {target for each in targets for target in each.values()}
     if not wanted:
         return {}
     tenants = {target.tenant_id for target in wanted}
@@ -104,20 +108,31 @@ def _find(targets: Iterable[Target]) -> Mapping[Target, Preference]:
     return {Target(row.tenant_id, row.channel, row.recipient): row for row in found}
 
 
-def _end(lease: Lease, unwanted: Mapping[Notification, Preference]) -> None:
+def _unwilling(
+    wanted: Draft | Notification, targets: Mapping[str, Target], found: Found
+) -> frozenset[str]:
+    """Those of its recipients who do not want it."""
+    return frozenset(
+        to
+        for to, target in targets.items()
+        if target in found and wanted.category in found[target].opt_outs
+    )
+
+
+def _end(lease: Lease, unwanted: Collection[Notification]) -> None:
     if unwanted:
         why = {row: Why(ERROR_CODE, detail_of(row.category)) for row in unwanted}
         suppress.end(lease.token, why)
         lease.report.settled += len(unwanted)
 
 
-def _delays(wishes: Mapping[Notification, Preference]) -> Mapping[Notification, float]:
+def _delays(wishes: Mapping[Notification, Preference | None]) -> Mapping[Notification, float]:
     """Those that must not go at this hour, with the seconds for which that is so."""
-    if not wishes:
+    if not any(wishes.values()):
         return {}
     now, delays = database.recent_now(), dict[Notification, float]()
     for row, wish in wishes.items():
-        hours = wish.quiet_hours if row.priority != Priority.URGENT else None
+        hours = wish.quiet_hours if wish and row.priority != Priority.URGENT else None
         if hours and (until := hours.until(now)):
             delays[row] = (until - now).total_seconds()
     return delays

@@ -217,6 +217,24 @@ def test_what_the_template_cannot_say_goes_one_by_one(
     assert {fresh(row).status for row in rows} == {Status.DELIVERED}
 
 
+def test_a_digest_is_from_whom_the_first_one_was_from(tenant: Tenant) -> None:
+    text = {"subject": "{{ count }}", "body": "{% for i in items %}{{ i.subject }} {% endfor %}"}
+    put(tenant, "mails", TemplateDraft(Channel.EMAIL, text))
+    for name in ("first", "second"):
+        mail = {"to": "ada@example.com", "subject": name, "body": name, "reply_to": "r@example.com"}
+        sender = f"{name}@shop.example.com"
+        notify("email", tenant=tenant, from_=sender, digest={**RULE, "template": "mails"}, **mail)
+    let_time_pass()
+    digests.close_due()
+    [carrier] = carriers()
+    assert carrier.content == {
+        "subject": "2",
+        "body": "first second ",
+        "from": "first@shop.example.com",
+        "reply_to": ["r@example.com"],
+    }
+
+
 def test_the_most_urgent_says_how_urgent_it_is(tenant: Tenant) -> None:
     sms(tenant, priority="bulk")
     sms(tenant, priority="normal")

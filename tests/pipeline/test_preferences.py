@@ -204,6 +204,28 @@ def test_what_is_urgent_or_transactional_goes_at_any_hour(
     assert fresh(row).status == Status.DELIVERED
 
 
+def test_of_several_recipients_those_are_left_out_who_do_not_want_it(tenant: Tenant) -> None:
+    wish(tenant, "news", to="b@example.com")
+    add(tenant, Entry(Channel.EMAIL, "c@example.com"))
+    row = email(tenant, cc=["b@example.com"], bcc=["c@example.com"])
+    attempt(row)
+    assert fresh(row).status == Status.DELIVERED
+    assert "Not sent to 2 of its recipients" in row.attempts.get().detail
+    wish(tenant, "news")
+    other = email(tenant, cc=["b@example.com"])
+    assert (other.status, other.error_code) == (Status.SUPPRESSED, "opted_out")
+    mixed = email(tenant, cc=["c@example.com"])
+    attempt(mixed)
+    assert (fresh(mixed).status, fresh(mixed).error_code) == (Status.SUPPRESSED, "opted_out")
+
+
+def test_the_hours_of_one_of_many_hold_up_nothing(tenant: Tenant) -> None:
+    quiet(tenant, 60, "b@example.com")
+    row = email(tenant, cc=["b@example.com"])
+    attempt(row)
+    assert fresh(row).status == Status.DELIVERED
+
+
 def test_what_is_urgent_is_not_sent_to_who_does_not_want_it(tenant: Tenant) -> None:
     wish(tenant, "news")
     assert email(tenant, priority="urgent").status == Status.SUPPRESSED
