@@ -7,9 +7,9 @@ from datetime import time
 from typing import Any
 
 from .addresses import AddressError
-from .channels import CHANNELS, ContentError
+from .channels import CHANNELS
 from .enums import Channel
-from .exceptions import FieldError, InvalidNotification
+from .exceptions import ContentError, FieldError, InvalidNotification
 from .quiet_hours import QuietHours, zones
 from .validation import CHANNEL_OF, parse_category, parse_string, pointer_part
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .channels import CHANNELS, ChannelRow, ContentError
+from .channels import CHANNELS, ChannelRow
 from .enums import Channel
-from .exceptions import FieldError, InvalidNotification
+from .exceptions import ContentError, FieldError, InvalidNotification
 from .messages import TemplateDraft
 from .rendering import Part, TemplateError, compile_part
 from .validation import SURROGATE_OR_NUL, parse_category, pointer_part
