@@ -92,6 +92,17 @@ def invalid(errors: Sequence[FieldError], code: str = "invalid_request") -> Prob
     return Problem(400, code, "The request is not valid; see errors.", tuple(errors))
 
 
+def insufficient(scope: str) -> Problem:
+    """A 403 for a key that was not made for this."""
+    return Problem(
+        403,
+        "insufficient_scope",
+        f'This key has not the scope "{scope}". Use one that has it; a new one is made in the '
+        f"admin, or by: manage.py create_api_key TENANT --scopes {scope}",
+        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+    )
+
+
 def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
     """The exception handler of our views: any error becomes a problem."""
     set_rollback()
