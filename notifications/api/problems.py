@@ -20,6 +20,7 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.views import set_rollback
 
+from ..discretion import describe
 from ..exceptions import (
     Busy,
     FieldError,
@@ -179,10 +180,4 @@ def _retry_after(seconds: int) -> dict[str, str]:
 
 
 def _log_unexpected(error: Exception, request: Request) -> None:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "?"
-    logger.error(
-        "unexpected %s in %s (request %s)", type(error).__name__, place, request_id_of(request)
-    )
+    logger.error("unexpected %s (request %s)", describe(error), request_id_of(request))
