@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from ..enums import KeyScope, Priority
 from .base import View
+from .examples import EXAMPLES
 from .problems import (
     BUSY_RETRY_SECONDS,
     DATABASE_RETRY_SECONDS,
@@ -59,7 +60,9 @@ def _json(schema: str) -> Schema:
 
 
 def _body(schema: str, *, required: bool = True) -> Schema:
-    return {"required": required, "content": _json(schema)}
+    examples = {name: {"value": value} for name, value in EXAMPLES.get(schema, {}).items()}
+    media = {"schema": ref(schema)} | ({"examples": examples} if examples else {})
+    return {"required": required, "content": {"application/json": media}}
 
 
 def _answer(description: str, schema: str, **headers: Schema) -> Schema:
