@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 
 from .conf import parse_rates
 from .enums import KeyScope
+from .senders import parse_senders
 
 
 def validate_rates(text: str) -> None:
@@ -24,3 +25,11 @@ def validate_scopes(scopes: Any) -> None:
         return
     known = ", ".join(KeyScope.values)
     raise ValidationError(f"Name at least one of: {known}.", code="invalid_scopes")
+
+
+def validate_senders(text: str) -> None:
+    """Refuse what is no list of senders, one on each line."""
+    try:
+        parse_senders(text)
+    except ValueError as error:
+        raise ValidationError(str(error), code="invalid_sender") from error
