@@ -15,7 +15,7 @@ import notifications
 
 LENGTH = 20_000
 SECONDS = 5.0
-"""A thousand times what it takes; one that tries all ways to read a text would take minutes."""
+"""A hundred times what it takes; one that tries all ways to read a text would take minutes."""
 
 PIECES = (
     *("a", "1", " ", "\n", "\t", ".", "-", "_", "/", "\\", '"', "'", "&", "<", ">", "%", "@", ","),
