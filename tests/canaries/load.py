@@ -169,6 +169,16 @@ EMAIL = {
     "subject": mark("subject"),
     "body": mark("body"),
     "html": f"<p>{mark('html')}</p>",
+    "cc": [email("cc")],
+    "reply_to": [email("reply")],
+    "headers": {"X-Order": mark("header")},
+    "attachments": [
+        {
+            "filename": f"{mark('file')}.txt",
+            "content_type": "text/plain",
+            "content": b64encode(mark("attachment").encode()).decode(),
+        }
+    ],
     "metadata": {"m": mark("metadata")},
 }
 SMS = {"channel": "sms", "to": PHONE, "body": mark("body")}

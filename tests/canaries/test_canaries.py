@@ -171,6 +171,7 @@ def check_it_was_all_there(outputs: dict[str, str], load: Load, peer: http_serve
     """A search through nothing finds nothing: each output holds what it must."""
     assert {400, 401, 404, 409, 413, 415, 422, 500} <= set(load.statuses)
     assert Counter(load.statuses)[500] == 1
+    assert Counter(load.statuses)[202] > 15
     assert {request.path.split("/")[1] for request in peer.arrived} >= {"ok", "500", "2010-04-01"}
     assert "notifications.deliver_email" in outputs["broker"]
     assert "DEBUG" in outputs["gunicorn"]
