@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ..channels import CHANNELS
+from ..enums import KeyScope
 from ..models import Preference
 from ..pipeline.preferences import put
 from ..preference import parse_wish
@@ -21,6 +22,7 @@ from .representation import rfc3339
 class PreferenceListView(TenantView):
     """`GET /preferences` and `PUT /preferences`"""
 
+    scopes = {"get": KeyScope.READ, "put": KeyScope.MANAGE}
     reads_query = True
 
     def get(self, request: Request) -> Response:
@@ -48,6 +50,8 @@ class PreferenceListView(TenantView):
 
 class PreferenceView(TenantView):
     """`DELETE /preferences/{id}`"""
+
+    scopes = {"delete": KeyScope.MANAGE}
 
     def delete(self, request: Request, id: str) -> Response:
         row = Preference.objects.filter(tenant=self.tenant, pk=self._id(id))
