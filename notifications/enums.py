@@ -114,7 +114,7 @@ class KeyScope(TextChoices):
 
     NOTIFY = "notify", "notify: send, cancel and retry"
     READ = "read", "read: see everything of the tenant, change nothing"
-    MANAGE = "manage", "manage: templates, suppressions and endpoints"
+    MANAGE = "manage", "manage: templates, preferences, suppressions and endpoints"
 
 
 class SuppressionReason(TextChoices):

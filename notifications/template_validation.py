@@ -36,7 +36,7 @@ def parse_template(data: Mapping[str, Any]) -> TemplateDraft:
 
 
 def _category(data: Mapping[str, Any], is_transactional: bool, errors: list[FieldError]) -> str:
-    if not data.get("category"):
+    if data.get("category") is None:
         return ""
     try:
         category = parse_category(data["category"])

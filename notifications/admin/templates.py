@@ -55,8 +55,9 @@ class TemplateForm(ModelForm):
     def clean(self) -> Any:
         values = super().clean() or self.cleaned_data
         data = {name: values[name].replace("\r\n", "\n") for name in PARTS if values.get(name)}
-        for name in ("channel", "is_transactional", "category"):
+        for name in ("channel", "is_transactional"):
             data[name] = values.get(name, getattr(self.instance, name))
+        data["category"] = values.get("category") or None
         try:
             self.draft = parse_template(data)
         except InvalidNotification as error:

@@ -346,7 +346,9 @@ BATCH = shape(
 
 DIGEST_RULE = strict(
     {
-        "key": text(minLength=1, maxLength=100, description="Visible ASCII characters."),
+        "key": text(
+            pattern=f"^{validation.DIGEST_KEY.pattern}$", description="What belongs together."
+        ),
         "template": text(description="The template that is sent, of the same category."),
         "window": {
             "type": "integer",
@@ -381,8 +383,8 @@ DIGEST = shape(
 
 QUIET_HOURS = strict(
     {
-        "start": text(pattern=preference.CLOCK.pattern, examples=["22:00"]),
-        "end": text(pattern=preference.CLOCK.pattern, examples=["07:00"]),
+        "start": text(pattern=f"^{preference.CLOCK.pattern}$", examples=["22:00"]),
+        "end": text(pattern=f"^{preference.CLOCK.pattern}$", examples=["07:00"]),
         "time_zone": text(examples=["Europe/Berlin"]),
     },
     required=("start", "end", "time_zone"),
@@ -392,7 +394,7 @@ PREFERENCE_REQUEST = strict(
     {
         "channel": one_of(CHANNELS),
         "recipient": text(description="What `to` of a notification may be."),
-        "opt_outs": nullable(listing(text(), maxItems=preference.OPT_OUTS_MAX)),
+        "opt_outs": nullable(listing(CATEGORY, maxItems=preference.OPT_OUTS_MAX)),
         "quiet_hours": nullable(ref("QuietHours")),
     },
     required=("channel", "recipient"),
