@@ -24,7 +24,15 @@ except ImportError as error:
     ) from error
 
 from . import twilio_receipts
-from .http import KEPT_CONNECTIONS, retry_after, secret_option, timeouts, unanswered, url_option
+from .http import (
+    KEPT_CONNECTIONS,
+    retry_after,
+    secret_option,
+    taken,
+    timeouts,
+    unanswered,
+    url_option,
+)
 from .twilio_errors import refused
 from .twilio_receipts import CALLBACK_KEY
 
@@ -112,7 +120,7 @@ class TwilioProvider(OneByOne[dict[str, str]]):
             return unanswered(error)
         said = _parsed(answer.text)
         if 200 <= answer.status_code < 300:
-            return Outcome.accepted(_string(said.get("sid")))
+            return taken(said.get("sid"))
         return refused(answer.status_code, _number(said.get("code")), retry_after(answer.headers))
 
     def read_receipts(self, request: ReceiptRequest) -> list[ReportedReceipt]:
@@ -201,10 +209,6 @@ def _parsed(text: str) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _number(value: Any) -> int | None:

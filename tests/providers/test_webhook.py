@@ -18,7 +18,13 @@ from notifications.enums import Channel, ReceiptState
 from notifications.messages import Message, Outcome
 from notifications.providers.webhook import WebhookProvider, sign
 from tests.processes import ROOT
-from tests.providers.conformance import ProviderConformance, message, send
+from tests.providers.conformance import (
+    WAIT_SECONDS,
+    Lacks,
+    ProviderConformance,
+    message,
+    send,
+)
 from tests.providers.receiver import Receiver, serving, trusted
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -43,6 +49,11 @@ def provider(receiver: Receiver, settings: Any) -> WebhookProvider:
     return WebhookProvider("webhook", {}, timeout=1)
 
 
+@pytest.fixture
+def impatient(provider: WebhookProvider) -> WebhookProvider:
+    return WebhookProvider("webhook", {}, timeout=0.5)
+
+
 def webhook(url: str, **values: Any) -> Message:
     return replace(
         message(Channel.WEBHOOK, url), **{"key": str(uuid7()), "secrets": (SECRET,), **values}
@@ -50,6 +61,8 @@ def webhook(url: str, **values: Any) -> Message:
 
 
 class TestConformance(ProviderConformance):
+    judged = WebhookProvider
+
     @pytest.fixture(autouse=True)
     def _receiver(self, receiver: Receiver) -> None:
         self.url = receiver.url
@@ -63,11 +76,23 @@ class TestConformance(ProviderConformance):
     def permanent(self) -> Message:
         return webhook(self.url("/status/410"))
 
-    def ambiguous(self) -> Message:
-        return webhook(self.url("/drop"))
-
     def throttled(self) -> Message:
         return webhook(self.url("/status/429"))
+
+    def throttled_for_long(self) -> Message:
+        return webhook(self.url(f"/status/429?Retry-After={WAIT_SECONDS:.0f}"))
+
+    def credentials(self) -> Lacks:
+        return Lacks("a receiver is shown a signature, and whatever it answers is about that alone")
+
+    def silent(self) -> Message:
+        return webhook(self.url("/hang"))
+
+    def cut(self) -> Message:
+        return webhook(self.url("/drop"))
+
+    def malformed(self) -> Message:
+        return webhook(self.url("/garble"))
 
 
 # What is sent
