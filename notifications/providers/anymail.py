@@ -23,7 +23,7 @@ except ImportError as error:
 from ..exceptions import NotReceipts
 from .anymail_outcomes import failed, sent
 from .anymail_receipts import TAG, AnymailReceipts
-from .http import timeouts
+from .http import timeouts, url_option
 
 
 def _esp(value: Any) -> str:
@@ -41,6 +41,8 @@ def _settings(value: Any) -> dict[str, Any]:
         isinstance(name, str) and name.islower() for name in value
     ):
         raise ValueError('write Anymail\'s settings in lower case, such as {"api_key": "…"}')
+    if "api_url" in value:
+        url_option(value["api_url"])
     return dict(value)
 
 
@@ -136,7 +138,8 @@ def _has_metadata(backend: type[AnymailRequestsBackend]) -> bool:
 
 
 def _is_payload(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BasePayload)
+    is_one = isinstance(value, type) and issubclass(value, BasePayload)
+    return is_one and value is not BasePayload
 
 
 def _unusable(options: Mapping[str, Any]) -> list[str]:

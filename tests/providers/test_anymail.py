@@ -316,6 +316,7 @@ def test_anymail_s_own_settings_of_django_are_used(
         ({"ESP": "postmark"}, "POSTMARK_SERVER_TOKEN"),
         ({"ESP": "postmark", "SETTINGS": {"SERVER_TOKEN": "x"}}, "SETTINGS"),
         ({"ESP": "postmark", "SETTINGS": 7}, "SETTINGS"),
+        ({"ESP": "postmark", "SETTINGS": {"api_url": "localhost:9000"}}, "SETTINGS"),
         ({"ESP": "postmark", "FROM": "shop"}, "FROM"),
         ({"ESP": "postmark", "BACKEND": "x"}, "BACKEND"),
         ({"ESP": "postmark", "SETTINGS": SETTINGS["postmark"], "RECEIPTS": {}}, "webhook_secret"),
