@@ -12,18 +12,26 @@ from .validation import parse_notification
 
 
 def notify(
-    channel: str, *, to: str, tenant: str | Tenant | None = None, **fields: Any
+    channel: str,
+    *,
+    to: str,
+    from_: str | None = None,
+    tenant: str | Tenant | None = None,
+    **fields: Any,
 ) -> Notification:
     """Accept one notification; it is sent once the surrounding transaction has committed.
 
     `fields` are those of `POST /notify`: the channel's content, or `template` and `context` in its
     place, `priority`, `send_at` and
     `expires_at` (aware datetimes or RFC 3339), `idempotency_key`, `metadata`. The same key
-    returns the same notification. Raises InvalidNotification with every error at once,
+    returns the same notification. `from_` is the field `from`, which may name anybody here; the
+    content of an attachment may be bytes. Raises InvalidNotification with every error at once,
     IdempotencyConflict when the key holds other content, TenantUnavailable.
     """
+    if from_ is not None:
+        fields["from"] = from_
     draft = parse_notification({"channel": channel, "to": to, **fields})
-    return accept_one(_tenant(tenant), draft).notification
+    return accept_one(tenant_of(tenant), draft).notification
 
 
 def notify_many(
@@ -36,14 +44,15 @@ def notify_many(
     """
     drafts = [parse_notification(item) for item in items]
     with database.atomic():
-        answers = accept_many(_tenant(tenant), drafts)
+        answers = accept_many(tenant_of(tenant), drafts)
         for answer in answers:
             if isinstance(answer, NotificationError):
                 raise answer
     return [answer.notification for answer in answers if isinstance(answer, Accepted)]
 
 
-def _tenant(tenant: str | Tenant | None) -> Tenant:
+def tenant_of(tenant: str | Tenant | None) -> Tenant:
+    """The tenant of this name, without one the default; raises TenantUnavailable."""
     if isinstance(tenant, Tenant):
         found = tenant
     else:

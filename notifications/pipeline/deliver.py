@@ -7,18 +7,19 @@ claim → gates → mark → send → settle, in windows of what the provider ta
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
 from ..conf import LEASE_MARGIN_SECONDS
-from ..enums import Channel, WaitReason
+from ..enums import AttemptOutcome, Channel, WaitReason
 from ..lifecycle import Move
-from ..messages import Message, Outcome, Passage
+from ..messages import Message, Outcome, Passage, recipients_of
 from ..models import Notification
 from ..providers.base import Provider
 from ..providers.registry import get_provider
 from ..retry import FAST_RETRY_SECONDS
-from . import database, pace, policy
+from . import database, files, pace, policy
 from .admit import admit
 from .circuit import Circuit
 from .lease import Lease, Report
@@ -145,11 +146,13 @@ class Sending:
         """Talk to the provider with no transaction open; whatever it raises may have been sent."""
         for row in rows:
             row.attempt_count += 1  # as the committed mark has it
+        stored = self.lease.persist(partial(files.read, rows))
         database.release_connection()
         began = time.monotonic()
         try:
             deadline = self.lease.deadline(self.provider)
-            messages = [message_of(row, self.receivers.secrets(row)) for row in rows]
+            secrets = self.receivers.secrets
+            messages = [message_of(row, secrets(row), stored.get(row.pk, ())) for row in rows]
             outcomes = self.provider.send(messages, deadline)
         except Exception as error:  # a provider's bug must not decide that nothing was sent
             logger.error("provider %s raised %s", self.provider.name, type(error).__name__)
@@ -158,7 +161,7 @@ class Sending:
         if len(outcomes) != len(rows):
             broken = Outcome.ambiguous("provider_error", "the provider's code failed while sending")
             return [broken] * len(rows)
-        return outcomes
+        return [_noting(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
 
     def _settle(
         self,
@@ -181,8 +184,19 @@ class Sending:
         return step
 
 
-def message_of(row: Notification, secrets: tuple[str, ...] = ()) -> Message:
-    """The notification as its provider sees it."""
+def _noting(row: Notification, outcome: Outcome) -> Outcome:
+    """The outcome, with a word on those of several recipients whom it was not sent to."""
+    if not row.withheld or outcome.kind is not AttemptOutcome.ACCEPTED:
+        return outcome
+    left_out = f"Not sent to {len(row.withheld)} of its recipients, who are suppressed."
+    return replace(outcome, detail=f"{left_out} {outcome.detail}".strip())
+
+
+def message_of(
+    row: Notification, secrets: tuple[str, ...] = (), stored: Sequence[bytes] = ()
+) -> Message:
+    """The notification as its provider sees it; `stored` are the bytes that belong to it."""
+    everybody = recipients_of(row.to, row.content)
     return Message(
         key=str(row.pk),
         channel=Channel(row.channel),
@@ -192,5 +206,8 @@ def message_of(row: Notification, secrets: tuple[str, ...] = ()) -> Message:
         metadata=row.metadata,
         attempt=row.attempt_count,
         secrets=secrets,
-        unsubscribe_url=link_of(row),
+        unsubscribe_url=link_of(row) if len(everybody) == 1 else "",
+        recipients=tuple(to for to in everybody if to not in row.withheld),
+        attachments=files.attachments_of(row.content, stored),
+        mime=files.mime_of(row.content, stored),
     )

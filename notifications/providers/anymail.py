@@ -1,12 +1,15 @@
 """E-mail through any provider that django-anymail knows, by its HTTP API."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import EmailMessage
 
-from ..messages import Outcome, ReceiptRequest, ReportedReceipt
+from ..messages import Message, Outcome, ReceiptRequest, ReportedReceipt
 from .django_email import DjangoEmailProvider, Session
 from .smtp import Letter
 
@@ -72,7 +75,10 @@ class AnymailProvider(DjangoEmailProvider):
 
     @classmethod
     def problems(cls, options: Mapping[str, Any]) -> list[str]:
-        found = super().problems(options)
+        # Past those of Django's own backends, one of which may well be set for other e-mails.
+        found = super(DjangoEmailProvider, cls).problems(
+            {"FROM": settings.DEFAULT_FROM_EMAIL, **options}
+        )
         if not found and "ESP" not in options:
             found.append('"ESP" is missing: write Anymail\'s name of it, such as "mailgun".')
         return found or _unusable(options)
@@ -81,6 +87,21 @@ class AnymailProvider(DjangoEmailProvider):
         if not self.reports_delivery:
             raise NotReceipts("RECEIPTS is not set")
         return AnymailReceipts(self.options["ESP"], self.options["RECEIPTS"]).read(request)
+
+    def _letter(self, message: Message) -> Letter:
+        letter = super()._letter(message)
+        return replace(letter, email=lambda: self._tagged(letter.email(), message.key))
+
+    def _tagged(self, email: Any, key: str) -> EmailMessage:
+        """With our id; its Message-ID is the provider's own, by which events name it."""
+        email.extra_headers.pop("Message-ID", None)
+        email.extra_headers["X-Notification-ID"] = key
+        if _has_metadata(self.options["ESP"]):
+            email.metadata = {TAG: key}
+        else:
+            email.tags = [key]
+        tagged: EmailMessage = email
+        return tagged
 
     def _session(self) -> Session:
         return AnymailSession(_backend(self.options), self.timeout)
@@ -92,10 +113,9 @@ class AnymailSession:
     def __init__(self, backend: AnymailRequestsBackend, timeout: float) -> None:
         self.backend = backend
         self.backend.timeout = timeouts(timeout)
-        self._has_metadata = _has_metadata(type(backend))
 
     def send(self, letter: Letter) -> Outcome:
-        email = self._tagged(letter)
+        email: Any = letter.email()  # Anymail writes its answer into it
         self._open()
         try:
             count = self.backend.send_messages([email])
@@ -105,17 +125,6 @@ class AnymailSession:
 
     def close(self) -> None:
         self.backend.close()
-
-    def _tagged(self, letter: Letter) -> Any:
-        """With our id; its Message-ID is the provider's own, by which events name it."""
-        email: Any = letter.email  # Anymail adds to it what it knows
-        email.extra_headers.pop("Message-ID", None)
-        id = email.extra_headers["X-Notification-ID"]
-        if self._has_metadata:
-            email.metadata = {TAG: id}
-        else:
-            email.tags = [id]
-        return email
 
     def _open(self) -> None:
         """Left to itself it would open a connection for each message, and follow redirects."""
@@ -131,9 +140,9 @@ def _backend(options: Mapping[str, Any]) -> AnymailRequestsBackend:
     return module.EmailBackend(**options.get("SETTINGS", {}))
 
 
-def _has_metadata(backend: type[AnymailRequestsBackend]) -> bool:
+def _has_metadata(esp: str) -> bool:
     """Whether the API carries any: otherwise Anymail refuses a message that has some."""
-    known = vars(import_module(backend.__module__)).values()
+    known = vars(import_module(f"anymail.backends.{esp}")).values()
     return any("set_metadata" in vars(each) for each in known if _is_payload(each))
 
 

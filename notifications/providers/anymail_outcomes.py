@@ -60,7 +60,13 @@ def sent(status: AnymailStatus, count: int) -> Outcome:
     # Postmark's refusal of a recipient that Anymail does not find in its words is "unknown".
     if status.esp_response.status_code >= 400 or not status.status & TAKEN:
         return REFUSED
-    return taken(status.message_id)
+    return taken(_message_id(status))
+
+
+def _message_id(status: AnymailStatus) -> Any:
+    """That of the first recipient that was taken: some providers have one for each."""
+    taken_for = (each for each in status.recipients.values() if each.status in TAKEN)
+    return next((each.message_id for each in taken_for if each.message_id), None)
 
 
 def failed(error: AnymailError) -> Outcome:

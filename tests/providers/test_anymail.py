@@ -13,7 +13,7 @@ from anymail.signals import pre_send
 from django.core.exceptions import ImproperlyConfigured
 
 from notifications.enums import Channel
-from notifications.messages import Message, Outcome
+from notifications.messages import Attachment, Message, Outcome
 from notifications.providers.anymail import AnymailProvider
 
 from .conformance import WAIT_SECONDS, Case, Lacks, ProviderConformance, message, send
@@ -251,6 +251,57 @@ def seen_by(esp: str, request: Request) -> dict[str, Any]:
         values.append(sent["Metadata"]["notification-id"])
     keys = ("from", "to", "subject", "body", "html", "notification-id")
     return {**dict(zip(keys, values, strict=True)), "headers": headers}
+
+
+def test_all_that_an_e_mail_has_goes_along(serve: Callable[..., Server]) -> None:
+    server = serve(postmark)
+    content = {
+        "from": "Sales <sales@example.com>",
+        "subject": "s",
+        "body": "b",
+        "cc": ["bob@example.org"],
+        "reply_to": ["help@example.com"],
+        "headers": {"X-Order": "7"},
+        "attachments": [{}],
+    }
+    sent = replace(
+        to("ada"),
+        content=content,
+        recipients=("ada@example.org", "bob@example.org"),
+        attachments=(Attachment("a.txt", "text/plain", b"12"),),
+    )
+    [outcome] = send(make("postmark", server.url), sent)
+    assert sent.key in outcome.provider_message_id
+    arrived = json.loads(server.arrived[0].body)
+    names = ("From", "To", "Cc", "ReplyTo", "Metadata")
+    assert [arrived[name] for name in names] == [
+        "Sales <sales@example.com>",
+        "ada@example.org",
+        "bob@example.org",
+        "help@example.com",
+        {"notification-id": sent.key},
+    ]
+    assert {"Name": "X-Order", "Value": "7"} in arrived["Headers"]
+    assert arrived["Attachments"][0]["Content"] == "MTI="
+
+
+def test_a_complete_e_mail_is_taken_apart(serve: Callable[..., Server]) -> None:
+    """No API takes one as it is."""
+    server = serve(postmark)
+    mime = b"From: a@example.com\r\nTo: ada@example.org\r\nSubject: s\r\n\r\nhello\r\n"
+    content = {"mime": "0" * 64, "sender": "a@example.com"}
+    sent = replace(to("ada"), content=content, mime=mime)
+    [outcome] = send(make("postmark", server.url), sent)
+    assert sent.key in outcome.provider_message_id
+    arrived = json.loads(server.arrived[0].body)
+    assert (arrived["From"], arrived["Subject"]) == ("a@example.com", "s")
+    assert arrived["TextBody"].strip() == "hello"
+
+
+def test_django_s_own_e_mails_may_go_through_the_pipeline(settings: Any) -> None:
+    settings.EMAIL_BACKEND = "notifications.mail.EmailBackend"
+    options = {"ESP": "postmark", "FROM": FROM, "SETTINGS": SETTINGS["postmark"]}
+    assert AnymailProvider.problems(options) == []
 
 
 def test_where_there_is_no_metadata_our_id_goes_as_a_tag(serve: Callable[..., Server]) -> None:
