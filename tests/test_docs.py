@@ -294,7 +294,7 @@ def _nested(place: tuple[str, ...], value: Mapping[str, Any]) -> Mapping[str, An
 def test_every_option_of_the_providers_is_listed() -> None:
     text = (DOCS / "settings.md").read_text()
     backends = re.findall(r"^### Options of `(\S+)`$", text, re.MULTILINE)
-    assert len(backends) == 4
+    assert len(backends) == 5
     for backend in backends:
         listed = names(DOCS / "settings.md", f"Options of `{backend}`")
         assert listed == set(import_string(backend).known_options)
