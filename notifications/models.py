@@ -619,6 +619,7 @@ class Worker(models.Model):
 
     name = models.CharField(max_length=255, primary_key=True)
     seen_at = models.DateTimeField()
+    queues = models.JSONField(default=list, help_text="What it reads; empty where it did not say.")
 
     objects = WorkerQuerySet.as_manager()
 
