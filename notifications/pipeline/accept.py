@@ -272,7 +272,7 @@ def _refusals(call: Call, rows: Sequence[Row]) -> dict[UUID, InvalidNotification
     """Why some rows cannot be stored; their key may have stored them when they could."""
     late = [r for r in rows if r["expires_at"] is not None and r["expires_at"] <= call.now]
     unfilled = call.resolved.errors.items()
-    return {r["id"]: _expired() for r in late} | {rows[n]["id"]: error for n, error in unfilled}
+    return {r["id"]: expired() for r in late} | {rows[n]["id"]: error for n, error in unfilled}
 
 
 def _row(draft: Draft, now: datetime, grace: timedelta) -> Row:
@@ -338,7 +338,8 @@ def _judge(row: Row, holder: Notification | None, refusal: InvalidNotification |
     return holder
 
 
-def _expired() -> InvalidNotification:
+def expired() -> InvalidNotification:
+    """What is said of one whose `expires_at` has passed."""
     return InvalidNotification([FieldError("/expires_at", "already_expired", "is in the past")])
 
 

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
-from ..channels import CHANNELS
 from ..enums import Channel, Priority, Scope, State, WaitReason
 from ..lifecycle import FRESH, IN_FLIGHT, TRIED, WAITING
 from ..models import Endpoint, Notification

@@ -51,7 +51,7 @@ class Forecast:
 class Line(NamedTuple):
     """What is due of a tenant at a priority: how many, and since when the oldest."""
 
-    count: int
+    rows: int
     since: datetime
 
 
@@ -68,12 +68,12 @@ def forecast_of_backlog(channel: Channel, priority: Priority | None = None) -> F
     lines = _lines(channel, priority)
     names = _names(tenant for _, tenant in lines)
     open_, held = _apart(holds, channel, lines, names)
-    total = sum(line.count for line in lines.values())
+    total = sum(line.rows for line in lines.values())
     if held and not open_:
         return Forecast(total, None, None, held.detail)
     by_tenant: dict[int, int] = {}
     for (_, tenant), line in open_.items():
-        by_tenant[tenant] = by_tenant.get(tenant, 0) + line.count
+        by_tenant[tenant] = by_tenant.get(tenant, 0) + line.rows
     bounds = [(bound, sum(by_tenant.values())) for bound in capacity.of_channel(holds, channel)]
     for tenant, count in by_tenant.items():
         bounds += [(bound, count) for bound in capacity.of_tenant(names[tenant])]
@@ -127,10 +127,10 @@ def _of_group(holds: Holds, tenant: Tenant, group: Mapping[str, object]) -> Fore
 
 
 def _before(key: tuple[int, int], line: Line, own_key: tuple[int, int], own: int) -> int:
-    """How many of another line go before `own` are gone: all that is more urgent, others by turns."""
+    """How many of another line go before `own` are gone: the more urgent, others by turns."""
     if key == own_key:
         return 0
-    return line.count if key[0] < own_key[0] else min(line.count, own)
+    return line.rows if key[0] < own_key[0] else min(line.rows, own)
 
 
 def _standing(channel: Channel, priority: Priority, tenant: Tenant, last: datetime) -> int:
@@ -152,7 +152,7 @@ def _lines(channel: Channel, priority: Priority | None) -> Lines:
         counted = rows.values_list("priority", "tenant").annotate(Count("pk"), Min("publish_at"))
         for own_priority, tenant, count, since in counted.order_by():
             before = found.get((own_priority, tenant), Line(0, since))
-            line = Line(before.count + count, min(before.since, since))
+            line = Line(before.rows + count, min(before.since, since))
             found[own_priority, tenant] = line
     return found
 
@@ -183,7 +183,7 @@ def _forecast(
     work: int | None = None,
 ) -> Forecast:
     """When `work` is done, which is all of `lines` if it is not given, at the slowest rate."""
-    work = sum(line.count for line in lines.values()) if work is None else work
+    work = sum(line.rows for line in lines.values()) if work is None else work
     if not work:
         return Forecast(0, holds.now, None, "nothing is due")
     if not holds.has_worker(channel, Priority.BULK if priority is None else priority):
@@ -191,7 +191,9 @@ def _forecast(
     rate = _observed(holds, channel, lines)
     if rate == 0:
         return Forecast(work, None, 0.0, "nothing of it has gone lately, although it is due")
-    found = [(b.seconds(holds, units), b.rate, f"the limit {in_words(b.key)}") for b, units in bounds]
+    found = [
+        (b.seconds(holds, units), b.rate, f"the limit {in_words(b.key)}") for b, units in bounds
+    ]
     if rate is not None:
         found.append((work / rate, rate, f"about {rate:.3g} a second went lately"))
     if not found:

@@ -118,7 +118,9 @@ class Holds:
         if circuit.state is CircuitState.CLOSED:
             return None
         since = f" since {circuit.since:%Y-%m-%d %H:%M:%S} UTC" if circuit.since else ""
-        detail = f"the circuit of {provider} is open{since} ({circuit.reason}); one message tries it"
+        detail = (
+            f"the circuit of {provider} is open{since} ({circuit.reason}); one message tries it"
+        )
         until = max(circuit.until or self.now, self.now)
         return Waiting(WaitReason.CIRCUIT_OPEN, route.scope_of(provider), until, detail)
 

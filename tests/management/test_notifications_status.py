@@ -117,7 +117,9 @@ def test_it_says_when_the_backlog_will_be_gone(shop: Tenant) -> None:
     [found] = data()["forecasts"]
     assert (found["channel"], found["priority"], found["waiting"]) == ("email", "normal", 22)
     assert 9 < found["seconds"] < 12
-    assert re.search(r"email +normal +22 +gone in \d+ s +the limit of channel email \(2/s\)", text())
+    assert re.search(
+        r"email +normal +22 +gone in \d+ s +the limit of channel email \(2/s\)", text()
+    )
 
 
 def test_it_says_why_nobody_knows_when_the_backlog_will_be_gone(shop: Tenant) -> None:

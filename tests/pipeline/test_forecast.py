@@ -170,7 +170,10 @@ def test_unknown_outcomes_wait_for_somebody() -> None:
 def test_at_first_it_is_too_early_to_tell() -> None:
     found = forecast_of_batch(batch(tenant(), 3))
     assert found is not None
-    assert (found.done_at, found.detail) == (None, "it has only just begun to go: too early to tell")
+    assert (found.done_at, found.detail) == (
+        None,
+        "it has only just begun to go: too early to tell",
+    )
 
 
 def test_where_nothing_has_gone_although_it_is_due_it_says_so() -> None:
