@@ -159,7 +159,7 @@ class TemplateVersion(models.Model):
 
 
 class Batch(models.Model):
-    """The notifications of one call of `POST /notify/batch`."""
+    """The notifications of one call of `POST /notify/batch`, or of one imported file."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)

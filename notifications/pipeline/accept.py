@@ -161,6 +161,13 @@ def accept_batch(
     return BatchAnswer(batch, results)
 
 
+def accept_into(batch: Batch, items: Sequence[Draft | InvalidNotification]) -> list[ItemResult]:
+    """Store more of a batch that is there already; its items are independent of each other."""
+    resolved = resolve(batch.tenant, [item for item in items if isinstance(item, Draft)])
+    with _transaction() as now:
+        return _store_items(Call(batch.tenant, now, resolved, batch), items)
+
+
 @contextmanager
 def _statement_for(draft: Draft) -> Iterator[tuple[datetime, str]]:
     """The database's time and a lock timeout for an INSERT that commits by itself.
