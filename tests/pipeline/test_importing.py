@@ -211,12 +211,12 @@ def peak(path: Path, rows: int) -> int:
 
 
 def test_a_longer_file_takes_no_more_memory(tmp_path: Path) -> None:
-    peak(tmp_path / "warm.csv", 600)
-    short, long = peak(tmp_path / "short.csv", 1_000), peak(tmp_path / "long.csv", 6_000)
+    peak(tmp_path / "warm.csv", 500)
+    short, long = peak(tmp_path / "short.csv", 1_000), peak(tmp_path / "long.csv", 3_000)
     assert long < short * 1.25
 
 
-ROWS, KILLED_AT = 4_000, (500, 1_500, 3_000)
+ROWS, KILLED_AT = 2_000, (250, 750, 1_500)
 
 
 def import_slowly(path: Path, plan: Plan) -> None:
@@ -229,7 +229,7 @@ def import_slowly(path: Path, plan: Plan) -> None:
 def test_killed_again_and_again_it_stores_each_row_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "AT_ONCE", 100)
+    monkeypatch.setattr(importing, "AT_ONCE", 50)
     path, shop = tmp_path / "rows.csv", tenant("shop")
     path.write_text(
         "channel,to,body\n" + "".join(f"sms,+14155550123,Hello {n}\n" for n in range(ROWS))
