@@ -5,16 +5,17 @@ divided by the slowest of what holds it: a limit of the channel, of its provider
 tenant, a pace that a provider has asked for, or what the workers have lately done of it.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models import Count, F, Max, Min, Q
 from django.db.models.functions import Now
 
 from ..conf import get_settings
-from ..enums import AttemptOutcome, Channel, Priority, State
+from ..enums import AttemptOutcome, Channel, Priority, State, WaitReason
 from ..lifecycle import FRESH, IN_FLIGHT, TRIED, WAITING
 from ..models import Attempt, Batch, Notification, Tenant
 from . import capacity
@@ -30,6 +31,12 @@ OBSERVED_LEAST = 2.0
 
 OBSERVED_ATTEMPTS = 2_000
 """How many attempts are looked at, the newest."""
+
+RECENT_SECONDS = 5.0
+"""For how long a count of what waits is good enough for batches."""
+
+COUNTED_MAX = 50_000
+"""How many of its own tenant are counted one by one before a batch."""
 
 DONE = (AttemptOutcome.ACCEPTED, AttemptOutcome.PERMANENT, AttemptOutcome.AMBIGUOUS)
 """Outcomes after which a notification waits no longer."""
@@ -49,10 +56,11 @@ class Forecast:
 
 
 class Line(NamedTuple):
-    """What is due of a tenant at a priority: how many, and since when the oldest."""
+    """What is due of a tenant at a priority: how many, and since when the oldest and the newest."""
 
     rows: int
     since: datetime
+    latest: datetime
 
 
 Lines = Mapping[tuple[int, int], Line]
@@ -106,17 +114,16 @@ def forecast_of_batch(batch: Batch) -> Forecast | None:
     return Forecast(left, last.done_at, last.rate, last.detail)
 
 
-def _of_group(holds: Holds, tenant: Tenant, group: Mapping[str, object]) -> Forecast:
+def _of_group(holds: Holds, tenant: Tenant, group: Mapping[str, Any]) -> Forecast:
     """Of what a batch has at one priority of one channel."""
-    channel, priority = Channel(str(group["channel"])), Priority(int(str(group["priority"])))
-    last, due, count = group["last"], group["due"], int(str(group["count"]))
-    assert isinstance(last, datetime) and isinstance(due, datetime)  # noqa: S101, PT018
-    held = _held(holds, channel, tenant.name)
+    channel, priority = Channel(group["channel"]), Priority(group["priority"])
+    last, due, count = group["last"], group["due"], group["count"]
+    held = _stopped(holds, channel, tenant.name)
     if held:
-        return Forecast(count, held.until and max(held.until, due), None, held.detail)
-    lines = _lines(channel, priority)
+        return Forecast(count, None, None, held.detail)
+    lines = _recent_lines(channel, priority)
     lines, _ = _apart(holds, channel, lines, _names(tenant for _, tenant in lines))
-    own = max(count, _standing(channel, priority, tenant, last))
+    own = max(count, _standing(channel, priority, tenant, last, lines))
     work = own + sum(_before(key, line, (priority, tenant.pk), own) for key, line in lines.items())
     bounds = [(bound, work) for bound in capacity.of_channel(holds, channel)]
     bounds += [(bound, own) for bound in capacity.of_tenant(tenant.name)]
@@ -133,12 +140,39 @@ def _before(key: tuple[int, int], line: Line, own_key: tuple[int, int], own: int
     return line.rows if key[0] < own_key[0] else min(line.rows, own)
 
 
-def _standing(channel: Channel, priority: Priority, tenant: Tenant, last: datetime) -> int:
-    """How many of the tenant stand in the lane up to the one that is owed a message at `last`."""
+def _standing(
+    channel: Channel, priority: Priority, tenant: Tenant, last: datetime, lines: Lines
+) -> int:
+    """How many of the tenant stand in the lane up to the one that is owed a message at `last`.
+
+    Of very many it is reckoned from their times, as if they had come evenly.
+    """
     lane = {"channel": channel, "priority": priority, "tenant": tenant, "publish_at__lte": last}
-    return sum(
-        Notification.objects.in_states(kind).filter(**lane).count() for kind in (FRESH, TRIED)
+    found = sum(
+        Notification.objects.in_states(kind).filter(**lane)[:COUNTED_MAX].count()
+        for kind in (FRESH, TRIED)
     )
+    line = lines.get((priority, tenant.pk))
+    if found < COUNTED_MAX or line is None or line.latest <= line.since:
+        return found
+    return max(found, round(line.rows * min(1.0, (last - line.since) / (line.latest - line.since))))
+
+
+def forget() -> None:
+    """Count what waits anew next time."""
+    _recent.clear()
+
+
+_recent: dict[tuple[Channel, Priority], tuple[float, Lines]] = {}
+
+
+def _recent_lines(channel: Channel, priority: Priority) -> Lines:
+    """As `_lines` were some seconds ago: to count a million for each who asks takes too long."""
+    until, lines = _recent.get((channel, priority), (0.0, {}))
+    if time.monotonic() > until:
+        lines = _lines(channel, priority)
+        _recent[channel, priority] = time.monotonic() + RECENT_SECONDS, lines
+    return lines
 
 
 def _lines(channel: Channel, priority: Priority | None) -> Lines:
@@ -149,10 +183,12 @@ def _lines(channel: Channel, priority: Priority | None) -> Lines:
         rows = Notification.objects.in_states(kind).filter(channel=channel, publish_at__lte=soon)
         if priority is not None:
             rows = rows.filter(priority__lte=priority)
-        counted = rows.values_list("priority", "tenant").annotate(Count("pk"), Min("publish_at"))
-        for own_priority, tenant, count, since in counted.order_by():
-            before = found.get((own_priority, tenant), Line(0, since))
-            line = Line(before.rows + count, min(before.since, since))
+        counted = rows.values_list("priority", "tenant").annotate(
+            Count("pk"), Min("publish_at"), Max("publish_at")
+        )
+        for own_priority, tenant, count, since, latest in counted.order_by():
+            before = found.get((own_priority, tenant), Line(0, since, latest))
+            line = Line(before.rows + count, min(before.since, since), max(before.latest, latest))
             found[own_priority, tenant] = line
     return found
 
@@ -161,13 +197,15 @@ def _apart(
     holds: Holds, channel: Channel, lines: Lines, names: Mapping[int, str]
 ) -> tuple[Lines, Waiting | None]:
     """The lines that move, and what holds up one of the others."""
-    held = {tenant: _held(holds, channel, names[tenant]) for _, tenant in lines}
+    held = {tenant: _stopped(holds, channel, names[tenant]) for _, tenant in lines}
     moving = {key: line for key, line in lines.items() if not held[key[1]]}
     return moving, next((waiting for waiting in held.values() if waiting), None)
 
 
-def _held(holds: Holds, channel: Channel, tenant: str) -> Waiting | None:
-    return holds.on_all(channel, providers_of(channel), tenant)
+def _stopped(holds: Holds, channel: Channel, tenant: str) -> Waiting | None:
+    """What holds it up nobody knows for how long: a pause, a circuit. A limit is only slow."""
+    held = holds.on_all(channel, providers_of(channel), tenant)
+    return held if held and held.reason in (WaitReason.PAUSED, WaitReason.CIRCUIT_OPEN) else None
 
 
 def _names(tenants: Iterable[int]) -> dict[int, str]:
@@ -189,17 +227,29 @@ def _forecast(
     if not holds.has_worker(channel, Priority.BULK if priority is None else priority):
         return Forecast(work, None, None, "no worker is there for it")
     rate = _observed(holds, channel, lines)
-    if rate == 0:
-        return Forecast(work, None, 0.0, "nothing of it has gone lately, although it is due")
     found = [
-        (b.seconds(holds, units), b.rate, f"the limit {in_words(b.key)}") for b, units in bounds
+        (bound.seconds(holds, units), bound.rate, f"the limit {in_words(bound.key)}")
+        for bound, units in bounds
     ]
-    if rate is not None:
+    if rate:
         found.append((work / rate, rate, f"about {rate:.3g} a second went lately"))
+    if rate == 0 and not any(_is_slow(bound) for bound, _ in bounds):
+        return Forecast(work, None, 0.0, "nothing of it has gone lately, although it is due")
     if not found:
         return Forecast(work, None, None, "it has only just begun to go: too early to tell")
     seconds, rate, detail = max(found)
-    return Forecast(work, holds.now + timedelta(seconds=seconds), rate, detail)
+    rest = _rest(holds, channel)
+    return Forecast(work, holds.now + timedelta(seconds=seconds + rest), rate, detail)
+
+
+def _is_slow(bound: Bound) -> bool:
+    """Whether that nothing went lately may be its doing."""
+    return bound.rate * OBSERVED_SECONDS < 1
+
+
+def _rest(holds: Holds, channel: Channel) -> float:
+    """Seconds for which all its providers have asked to be left alone."""
+    return min(holds.pace(provider).held for provider in providers_of(channel))
 
 
 def _observed(holds: Holds, channel: Channel, lines: Lines) -> float | None:

@@ -21,7 +21,7 @@ from notifications.models import (
     Tenant,
     Worker,
 )
-from notifications.pipeline import policy
+from notifications.pipeline import forecast, policy
 from tests.api.conftest import API, EMAIL, stored
 
 pytestmark = pytest.mark.django_db
@@ -375,6 +375,7 @@ def test_a_batch_that_a_limit_holds_says_when_it_will_be_done(api: API, tenant: 
     RateLimit.objects.create(scope="channel", subject="email", rates="1/s")
     Worker.objects.create(name="w@host", seen_at=datetime.now(UTC))
     policy.forget()
+    forecast.forget()
     made = api.post("/notify/batch", {"notifications": [EMAIL] * 31}).json()
     body = api.get(f"/batches/{made['id']}").json()
     seconds = (datetime.fromisoformat(body["forecast"]) - datetime.now(UTC)).total_seconds()

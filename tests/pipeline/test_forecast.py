@@ -12,7 +12,7 @@ from django.utils import timezone
 from notifications.enums import Channel, Priority, State
 from notifications.gates import get_pacer
 from notifications.models import Batch, Notification, Pause, RateLimit, Tenant, Worker
-from notifications.pipeline import policy
+from notifications.pipeline import forecast, policy
 from notifications.pipeline.accept import accept_batch
 from notifications.pipeline.deliver import deliver
 from notifications.pipeline.forecast import Forecast, forecast_of_backlog, forecast_of_batch
@@ -29,6 +29,7 @@ SIMULATED = "notifications.providers.simulated.SimulatedProvider"
 def _a_worker_and_a_fresh_policy() -> None:
     Worker.objects.create(name="w@host", seen_at=timezone.now())
     policy.forget()
+    forecast.forget()
 
 
 def batch(of: Tenant, count: int, **fields: Any) -> Batch:
@@ -102,6 +103,21 @@ def test_what_is_left_of_the_day_goes_at_once() -> None:
     limit("channel", "sms", "100/d")
     assert is_about(forecast_of_batch(batch(tenant(), 60)), 0)
     assert is_about(forecast_of_batch(batch(tenant("other"), 51)), 1728)
+
+
+def test_a_limit_that_is_spent_is_slow_and_no_reason_to_know_nothing() -> None:
+    limit("channel", "sms", "100/d")
+    made = batch(tenant(), 110)
+    deliver(Channel.SMS, list(made.notification_set.values_list("pk", flat=True)))
+    made.notification_set.update(publish_at=Now() - timedelta(minutes=5))
+    assert is_about(forecast_of_batch(made), 8640)
+    assert is_about(forecast_of_backlog(Channel.SMS), 8640)
+
+
+def test_a_provider_that_wants_to_be_left_alone_is_waited_for() -> None:
+    limit("channel", "sms", "1/s")
+    get_pacer().slow("simulated", 60, 1)
+    assert is_about(forecast_of_batch(batch(tenant(), 31)), 90)
 
 
 def test_other_tenants_take_their_turns() -> None:
@@ -237,6 +253,35 @@ def test_a_forecast_by_what_was_seen_to_go_comes_true() -> None:
     assert "a second went lately" in found.detail
     drain(made, 3, 0.1, is_done(made))
     assert comes_true(found, begun)
+
+
+def test_of_very_many_its_place_is_reckoned_from_their_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit("channel", "sms", "1/s")
+    shop = tenant("shop")
+    first, second = batch(shop, 100), batch(shop, 100)
+    first.notification_set.update(publish_at=Now() - timedelta(seconds=100))
+    second.notification_set.update(publish_at=Now())
+    row = first.notification_set.order_by("pk").last()
+    assert row is not None
+    Notification.objects.filter(pk=row.pk).update(publish_at=Now() - timedelta(seconds=50))
+    monkeypatch.setattr(forecast, "COUNTED_MAX", 20)
+    monkeypatch.setattr(forecast, "OBSERVED_LEAST", 1000.0)
+    assert is_about(forecast_of_batch(first), 99)
+    assert is_about(forecast_of_batch(second), 199)
+
+
+def test_a_count_is_good_for_some_seconds_and_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit("channel", "sms", "1/s")
+    made = batch(tenant("shop"), 31)
+    assert is_about(forecast_of_batch(made), 30)
+    batch(tenant("crowd"), 200)
+    assert is_about(forecast_of_batch(made), 30)
+    forecast.forget()
+    assert is_about(forecast_of_batch(made), 61)
 
 
 def test_rows_do_not_change_by_it() -> None:

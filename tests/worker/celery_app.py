@@ -69,6 +69,7 @@ def slow(seconds: float) -> None:
 def tick(worker: str, queues: Sequence[str] = ()) -> float:
     """The dispatcher's stand-in; `TICK` is empty, `slow`, `fails` or `dies` (once)."""
     trace("ticks", worker)
+    trace("queues", *queues)
     if TICK == "slow":
         time.sleep(2)
     if TICK == "fails":
