@@ -23,6 +23,7 @@ from uuid import uuid4
 import django
 from django.apps import apps
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import timezone
 from tqdm import tqdm
 
@@ -67,6 +68,8 @@ SINGLES = 0.2
 
 LOOK_SECONDS = 0.5
 TRIES = 5
+OTHER_DATABASE = "Set DATABASE_URL, CELERY_BROKER_URL and REDIS_URL as `make up` has printed them."
+
 EXIT_LOST, EXIT_NOTHING_THERE = 1, 2
 
 
@@ -152,7 +155,10 @@ def _refuse_without_a_stack(url: str) -> None:
 def _clients(url: str) -> Iterator[list[Client]]:
     """A client for each tenant, with a key that is made now and goes afterwards."""
     tenants = apps.get_model("notifications", "Tenant").objects
-    found = [tenants.get_or_create(name=name)[0] for name in TENANTS]
+    try:
+        found = [tenants.get_or_create(name=name)[0] for name in TENANTS]
+    except DatabaseError as error:
+        raise Refused(f"The database here has no tables, or is away. {OTHER_DATABASE}") from error
     expires_at = timezone.now() + timedelta(hours=1)
     keys = []
     try:
@@ -176,7 +182,7 @@ def refuse_real_providers(client: Client) -> None:
         except HTTPError as error:
             raise Refused(
                 f"{client.url} refuses a new key ({error.code}): it works with another database. "
-                "Set DATABASE_URL, CELERY_BROKER_URL and REDIS_URL as `make up` has printed them."
+                f"{OTHER_DATABASE}"
             ) from error
         names = [provider["name"] for provider in found["providers"]]
         if names != ["simulated"]:

@@ -12,7 +12,7 @@ from functools import cached_property
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import get_settings
-from ..enums import Channel, CircuitState, Priority, Scope, WaitReason
+from ..enums import Channel, CircuitState, Priority, WaitReason
 from ..gates import get_breaker, get_limiter
 from ..messages import Limit, Pace, Want
 from ..models import Worker
@@ -48,7 +48,7 @@ class Holds:
 
     @cached_property
     def now(self) -> datetime:
-        return database.recent_now()
+        return database.now()
 
     def on_all(self, channel: str, providers: Sequence[str], tenant: str) -> Waiting | None:
         """What holds up every one of the ways through `providers`; of several, what ends first."""
@@ -156,11 +156,6 @@ def _words(scope: str, name: str = "", rate: str = "") -> Iterator[str]:
     yield name
     if rate:
         yield f"({rate})" if rate != "pace" else "(slowed down, as it refuses)"
-
-
-def is_known(scope: str) -> bool:
-    """Whether `scope` names a channel, a provider or a tenant."""
-    return scope.partition(":")[0] in Scope
 
 
 def _is_one_account(provider: str) -> bool:

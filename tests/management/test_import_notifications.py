@@ -78,6 +78,13 @@ def test_what_was_mistyped_is_pointed_out(
     assert not Notification.objects.exists()
 
 
+def test_a_tenant_that_is_switched_off_takes_nothing(file: Path) -> None:
+    Tenant.objects.create(name="shop", is_active=False)
+    with pytest.raises(CommandError, match="switched off"):
+        run(file, "--tenant", "shop")
+    assert not Notification.objects.exists()
+
+
 def test_a_file_that_is_not_there_or_would_be_overwritten_is_refused(file: Path) -> None:
     with pytest.raises(CommandError, match="No such file"):
         run(file.with_name("none.csv"))

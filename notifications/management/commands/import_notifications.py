@@ -117,8 +117,12 @@ def _plan(options: dict[str, Any]) -> Plan:
 
 def _tenant(name: str | None) -> Tenant:
     if name is None:
-        return Tenant.objects.get_or_create(name=get_settings().default_tenant)[0]
-    return find_tenant(name, "Add it in the admin, or name another with --tenant.")
+        tenant, _ = Tenant.objects.get_or_create(name=get_settings().default_tenant)
+    else:
+        tenant = find_tenant(name, "Add it in the admin, or name another with --tenant.")
+    if not tenant.is_active:
+        raise CommandError(f"The tenant {tenant} is switched off; the admin switches it on again.")
+    return tenant
 
 
 @contextmanager
