@@ -19,6 +19,7 @@ from ..exceptions import FieldError, InvalidNotification
 from ..idempotency import fingerprint
 from ..messages import Draft
 from ..models import Batch, Notification, Tenant
+from ..senders import parse_senders
 from ..tabular import Record, Table
 from ..validation import KNOWN_FIELDS, parse_notification
 from .accept import ItemResult, accept_into
@@ -30,8 +31,8 @@ AT_ONCE = 500
 LINE, REASON = "import_line", "import_reason"
 """The columns that a file of rejected rows has besides; imported again, they are passed over."""
 
-NESTED = ("context", "metadata")
-AS_JSON = ("payload", "context", "metadata")
+NESTED = ("context", "metadata", "headers")
+AS_JSON = ("payload", "context", "metadata", "headers", "cc", "bcc", "attachments")
 AS_WRITTEN = ("subject", "body", "html", "payload")
 """Fields whose blanks at the ends belong to them."""
 
@@ -93,9 +94,9 @@ def import_csv(
     refused.write([*table.header, LINE, REASON])
     batch = None if plan.dry_run else _batch(plan.tenant, digest)
     done.batch_id = batch.pk if batch else None
-    pace, records = _Pace(plan.rate), iter(table)
+    pace, records, reading = _Pace(plan.rate), iter(table), _Reading(plan, fields, digest)
     while chunk := list(islice(records, pace.at_once)):
-        items = [_item(record, fields, plan.defaults, digest) for record in chunk]
+        items = [reading.item(record) for record in chunk]
         results = _store(batch, items) if batch else _rehearse(plan.tenant, items)
         for record, result in zip(chunk, results, strict=True):
             if result.errors:
@@ -157,18 +158,27 @@ def _batch(tenant: Tenant, digest: str) -> Batch:
     return batch
 
 
-def _item(record: Record, fields: Sequence[str], defaults: Mapping[str, str], digest: str) -> Item:
-    if record.flaw:
-        return InvalidNotification([FieldError("", "invalid_row", record.flaw)])
-    data: dict[str, Any] = {"idempotency_key": f"import-{digest[:32]}-{record.number}"}
-    try:
-        for name, cell in zip(fields, record.cells, strict=True):
-            _put(data, name, cell)
-        for name, value in defaults.items():
-            data.setdefault(name, value)
-        return parse_notification(data)
-    except InvalidNotification as error:
-        return error
+class _Reading:
+    """Makes drafts of the rows of one file; senders are those that the tenant's keys may name."""
+
+    def __init__(self, plan: Plan, fields: Sequence[str], digest: str) -> None:
+        self._fields = fields
+        self._defaults = plan.defaults
+        self._key = f"import-{digest[:32]}"
+        self._senders = parse_senders(plan.tenant.senders)
+
+    def item(self, record: Record) -> Item:
+        if record.flaw:
+            return InvalidNotification([FieldError("", "invalid_row", record.flaw)])
+        data: dict[str, Any] = {"idempotency_key": f"{self._key}-{record.number}"}
+        try:
+            for name, cell in zip(self._fields, record.cells, strict=True):
+                _put(data, name, cell)
+            for name, value in self._defaults.items():
+                data.setdefault(name, value)
+            return parse_notification(data, senders=self._senders)
+        except InvalidNotification as error:
+            return error
 
 
 def _put(data: dict[str, Any], name: str, cell: str) -> None:

@@ -134,11 +134,27 @@ def test_a_webhook_s_payload_is_json() -> None:
     assert rejected[0]["import_reason"] == "payload: is not JSON"
 
 
+def test_lists_are_json_headers_have_columns_and_senders_are_the_tenant_s() -> None:
+    shop = tenant("shop")
+    shop.senders = "@example.com"
+    shop.save()
+    text = (
+        "channel,to,subject,body,from,cc,headers.X-Campaign\n"
+        'email,ada@example.com,Hi,Hello,shop@example.com,"[""bob@example.com""]",may\n'
+        "email,ada@example.com,Hi,Hello,shop@example.org,,\n"
+    )
+    done, [rejected] = run(text, shop)
+    assert counts(done) == (2, 1, 0, 1)
+    content = stored()[0].content
+    assert (content["cc"], content["headers"]) == (["bob@example.com"], {"X-Campaign": "may"})
+    assert rejected["import_reason"].startswith("from: ")
+
+
 @pytest.mark.parametrize(
     ("text", "how", "words"),
     [
         ("channel,to,boddy\n", {}, "no fields: boddy; say what they are with --map COLUMN=FIELD"),
-        ("channel,to,x\n", {"columns": {"x": "boddy"}}, "boddy is no field; known are: body"),
+        ("channel,to,x\n", {"columns": {"x": "boddy"}}, "boddy is no field; known are: .*body"),
         ("channel,to\n", {"columns": {"x": "body"}}, "no column x; it has channel, to"),
         ("to,phone\n", {"columns": {"phone": "to"}}, "two columns are the same field: to"),
         ("", {}, "the first line must name the columns"),
