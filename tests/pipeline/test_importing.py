@@ -232,13 +232,13 @@ def test_a_longer_file_takes_no_more_memory(tmp_path: Path) -> None:
     assert long < short * 1.25
 
 
-ROWS, KILLED_AT = 2_000, (250, 750, 1_500)
+ROWS, KILLED_AT = 2_000, (100, 300, 600)
 
 
 def import_slowly(path: Path, plan: Plan) -> None:
     """In a process of its own; slow enough to be killed in the middle of it."""
     with path.open("rb") as source:
-        import_csv(source, plan, io.StringIO(), lambda _: time.sleep(0.05))
+        import_csv(source, plan, io.StringIO(), lambda _: time.sleep(0.1))
 
 
 @pytest.mark.django_db(transaction=True)
