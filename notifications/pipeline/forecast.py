@@ -83,8 +83,9 @@ def forecast_of_backlog(channel: Channel, priority: Priority | None = None) -> F
     for (_, tenant), line in open_.items():
         by_tenant[tenant] = by_tenant.get(tenant, 0) + line.rows
     bounds = [(bound, sum(by_tenant.values())) for bound in capacity.of_channel(holds, channel)]
-    for tenant, count in by_tenant.items():
-        bounds += [(bound, count) for bound in capacity.of_tenant(names[tenant])]
+    own = [(b, count) for t, count in by_tenant.items() for b in capacity.of_tenant(names[t])]
+    if own:  # the slowest alone is asked what it has left: there may be very many tenants
+        bounds.append(max(own, key=lambda pair: pair[1] / pair[0].rate))
     found = _forecast(holds, channel, open_, bounds, priority)
     return Forecast(total, found.done_at, found.rate, found.detail)
 
@@ -204,7 +205,7 @@ def _apart(
 
 def _stopped(holds: Holds, channel: Channel, tenant: str) -> Waiting | None:
     """What holds it up nobody knows for how long: a pause, a circuit. A limit is only slow."""
-    held = holds.on_all(channel, providers_of(channel), tenant)
+    held = holds.stops_all(channel, providers_of(channel), tenant)
     return held if held and held.reason in (WaitReason.PAUSED, WaitReason.CIRCUIT_OPEN) else None
 
 

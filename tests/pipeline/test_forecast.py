@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications.enums import Channel, Priority, State
@@ -282,6 +284,22 @@ def test_a_count_is_good_for_some_seconds_and_not_for_long(
     assert is_about(forecast_of_batch(made), 30)
     forecast.forget()
     assert is_about(forecast_of_batch(made), 61)
+
+
+def test_many_tenants_with_limits_cost_no_more_statements(settings: Any) -> None:
+    settings.NOTIFICATIONS = {"TENANT_RATE_LIMIT": "1/s"}
+
+    def statements() -> int:
+        policy.forget()
+        with CaptureQueriesContext(connection) as captured:
+            assert is_about(forecast_of_backlog(Channel.SMS), 30)
+        return len(captured)
+
+    batch(tenant(), 31)
+    few = statements()
+    for _ in range(10):
+        batch(tenant(), 3)
+    assert statements() <= few
 
 
 def test_rows_do_not_change_by_it() -> None:
