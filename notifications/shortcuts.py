@@ -5,9 +5,11 @@ from typing import Any
 
 from .conf import get_settings
 from .exceptions import NotificationError, TenantUnavailable
-from .models import Notification, Tenant
+from .models import Notification, Preference, Tenant
 from .pipeline import database
 from .pipeline.accept import Accepted, accept_many, accept_one
+from .pipeline.preferences import put
+from .preference import parse_wish
 from .validation import parse_notification
 
 
@@ -23,9 +25,10 @@ def notify(
 
     `fields` are those of `POST /notify`: the channel's content, or `template` and `context` in its
     place, `priority`, `send_at` and
-    `expires_at` (aware datetimes or RFC 3339), `idempotency_key`, `metadata`. The same key
-    returns the same notification. `from_` is the field `from`, which may name anybody here; the
-    content of an attachment may be bytes. Raises InvalidNotification with every error at once,
+    `expires_at` (aware datetimes or RFC 3339), `idempotency_key`, `metadata`, `category`, `digest`.
+    The same key returns the same notification. `from_` is the field `from`, which may name anybody
+    here; the content of an attachment may be bytes. Raises InvalidNotification with every error at
+    once,
     IdempotencyConflict when the key holds other content, TenantUnavailable.
     """
     if from_ is not None:
@@ -49,6 +52,24 @@ def notify_many(
             if isinstance(answer, NotificationError):
                 raise answer
     return [answer.notification for answer in answers if isinstance(answer, Accepted)]
+
+
+def set_preference(
+    channel: str,
+    recipient: str,
+    *,
+    tenant: str | Tenant | None = None,
+    opt_outs: Iterable[str] = (),
+    quiet_hours: Mapping[str, str] | None = None,
+) -> Preference:
+    """Keep what a recipient wants, in place of whatever was kept before.
+
+    `opt_outs` are categories; `quiet_hours` has `start`, `end` (as `22:00`) and `time_zone`.
+    Raises InvalidNotification with every error at once, TenantUnavailable.
+    """
+    given = {"opt_outs": list(opt_outs), "quiet_hours": quiet_hours}
+    wish = parse_wish({"channel": channel, "recipient": recipient, **given})
+    return put(tenant_of(tenant), wish).preference
 
 
 def tenant_of(tenant: str | Tenant | None) -> Tenant:

@@ -10,7 +10,6 @@ from ..enums import Channel
 from ..pipeline.rehearse import Rehearsal, Verdict
 from ..rendering import Part
 from ..segments import count_segments
-from ..suppression import detail_of
 from .query import Parameters
 from .representation import rfc3339, waiting_of
 
@@ -45,7 +44,7 @@ def represent_rehearsal(found: Rehearsal, request: Request) -> dict[str, Any]:
         **_segments(draft.channel, found),
         "metadata": dict(draft.metadata),
         "suppression": found.suppression
-        and {"reason": found.suppression.value, "detail": detail_of(found.suppression)},
+        and {"code": found.suppression.code, "detail": found.suppression.detail},
         "providers": [
             {"name": stop.name, "weight": stop.weight, "waiting": waiting_of(stop.waiting)}
             for stop in found.stops

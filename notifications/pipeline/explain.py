@@ -33,6 +33,10 @@ def waiting(
     """
     if row.state == State.UNKNOWN:
         return _of_unknown(row)
+    if row.state == State.IN_DIGEST and row.digest:
+        detail = "it is gathered with others of its digest, which closes then"
+        scope = f"digest:{row.digest.key}"
+        return Waiting(WaitReason.DIGEST, scope, row.digest.closes_at, detail)
     if row.state in IN_FLIGHT:
         return _of_lapsed(row, holds or Holds())
     if row.state in WAITING:
@@ -90,6 +94,9 @@ def _of_put_off(row: Notification, holds: Holds, held: Waiting | None) -> Waitin
         return replace(held, until=row.due_at)
     if row.wait_scope.startswith("endpoint:"):
         return _of_receiver(row)
+    if row.wait_reason == WaitReason.QUIET_HOURS:
+        detail = "its recipient has quiet hours until then"
+        return Waiting(WaitReason.QUIET_HOURS, "", row.due_at, detail)
     if row.wait_reason == WaitReason.RATE_LIMIT:
         return _of_limited(row, holds)
     if row.wait_reason in (WaitReason.CIRCUIT_OPEN, WaitReason.PAUSED):

@@ -32,7 +32,7 @@ LINE, REASON = "import_line", "import_reason"
 """The columns that a file of rejected rows has besides; imported again, they are passed over."""
 
 NESTED = ("context", "metadata", "headers")
-AS_JSON = ("payload", "context", "metadata", "headers", "cc", "bcc", "attachments")
+AS_JSON = ("payload", "context", "metadata", "headers", "cc", "bcc", "attachments", "digest")
 AS_WRITTEN = ("subject", "body", "html", "payload")
 """Fields whose blanks at the ends belong to them."""
 

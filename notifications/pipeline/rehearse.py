@@ -7,13 +7,14 @@ from uuid import UUID
 
 from ..channels import CHANNELS
 from ..conf import get_settings
-from ..enums import Channel, State, Status, SuppressionReason, WaitReason
+from ..enums import Channel, State, Status, WaitReason
 from ..idempotency import fingerprint
 from ..lifecycle import STATUS_OF_STATE
 from ..messages import Draft
 from ..models import Endpoint, Notification, Tenant
-from . import accept, explain, route, suppress
+from . import accept, explain, route
 from .explain import Holds, Waiting
+from .suppress import Why
 from .templates import resolve
 
 
@@ -55,7 +56,7 @@ class Rehearsal:
     verdict: Verdict
     stored: UUID | None = None
     status: Status | None = None
-    suppression: SuppressionReason | None = None
+    suppression: Why | None = None
     stops: tuple[Stop, ...] = ()
     limits: tuple[Allowed, ...] = ()
     waiting: Waiting | None = None
@@ -75,9 +76,18 @@ def rehearse(tenant: Tenant, draft: Draft) -> Rehearsal:
     holds = Holds()
     if draft.expires_at and draft.expires_at <= holds.now:
         raise accept.expired()
-    if reason := suppress.held_drafts(tenant, [draft]).get(0):
-        return Rehearsal(draft, Verdict.ACCEPTED, status=Status.SUPPRESSED, suppression=reason)
+    if why := _held(tenant, draft):
+        return Rehearsal(draft, Verdict.ACCEPTED, status=Status.SUPPRESSED, suppression=why)
+    if draft.digest:
+        warning = "it would be gathered with others of its digest, and sent when that closes"
+        return Rehearsal(draft, Verdict.ACCEPTED, status=Status.SCHEDULED, warning=warning)
     return _of_row(holds, draft, _row(holds, tenant, draft))
+
+
+def _held(tenant: Tenant, draft: Draft) -> Why | None:
+    """Why nothing is sent to its recipient; a suppression goes before a preference."""
+    found = [held_drafts(tenant, [draft]).get(0) for held_drafts in reversed(accept.HOLDING)]
+    return next((why for why in found if why), None)
 
 
 def _holder(tenant: Tenant, draft: Draft) -> Notification | None:

@@ -167,7 +167,8 @@ def test_what_is_another_tenant_s_is_not_seen(
 def test_a_suppressed_recipient_is_told(api: API, tenant: Tenant) -> None:
     add(tenant, Entry(Channel.EMAIL, "ada@example.com"))
     found = shown(api, EMAIL)
-    assert (found["status"], found["suppression"]["reason"]) == ("suppressed", "manual")
+    assert (found["status"], found["suppression"]["code"]) == ("suppressed", "suppressed")
+    assert "manual" in found["suppression"]["detail"]
     assert found["providers"] == []
     assert found["earliest_send_at"] is None
 
