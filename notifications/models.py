@@ -188,7 +188,7 @@ class TemplateVersion(models.Model):
 
 
 class Batch(models.Model):
-    """The notifications of one call of `POST /notify/batch`."""
+    """The notifications of one call of `POST /notify/batch`, or of one imported file."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)
@@ -757,6 +757,7 @@ class Worker(models.Model):
 
     name = models.CharField(max_length=255, primary_key=True)
     seen_at = models.DateTimeField()
+    queues = models.JSONField(default=list, help_text="What it reads; empty where it did not say.")
 
     objects = WorkerQuerySet.as_manager()
 

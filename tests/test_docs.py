@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.core.management import get_commands
+from django.db.models.functions import Now
 from django.test import Client
 from django.urls import URLPattern
 from django.utils.module_loading import import_string
@@ -23,8 +24,8 @@ from notifications.api_keys import make_key
 from notifications.channels import CONTENT_FIELDS
 from notifications.enums import AttemptOutcome, Channel, ReceiptState, State, Status, WaitReason
 from notifications.lifecycle import MOVES, STATUS_OF_STATE, Move, status_of
-from notifications.models import Tenant
-from notifications.pipeline import rescue, templates, tick
+from notifications.models import Tenant, Worker
+from notifications.pipeline import policy, rescue, templates, tick
 from notifications.pipeline.deliver import deliver
 from notifications.providers.simulated import OUTCOMES, WITH_AMOUNT
 from notifications.rendering import Part, compile_part, nodes, render, syntax
@@ -503,3 +504,21 @@ def test_the_template_of_the_api_page_is_answered_as_shown() -> None:
     assert {**shown, "url": None} == {**_without_ids_and_times(answer), "url": None}
     path = "/templates/order-shipped/preview"
     assert client.post(path, context, content_type="application/json").json() == said
+
+
+@pytest.mark.django_db
+def test_the_rehearsal_of_the_api_page_is_answered_as_shown(settings: Any) -> None:
+    settings.NOTIFICATIONS = {"CHANNELS": {"sms": {"RATE_LIMIT": "50/s"}}}
+    Worker.objects.create(name="w@host", seen_at=Now())
+    policy.forget()
+    key = make_key()
+    tenant = Tenant.objects.create(name="demo")
+    tenant.api_keys.create(public_id=key.public_id, digest=key.digest)
+    client = Client(headers={"Authorization": f"Bearer {key.token}"})
+    text = (DOCS / "api.md").read_text()
+    text = text.partition("\n### Try it without sending\n")[2].partition("\n## ")[0]
+    [shown] = [json.loads(block) for kind, block in BLOCK.findall(text) if kind == "json"]
+    asked = {"channel": shown["channel"], "to": shown["to"], "body": shown["content"]["body"]}
+    answer = client.post("/notify?dry_run=true", asked, content_type="application/json").json()
+    assert answer.pop("earliest_send_at")
+    assert answer == {name: value for name, value in shown.items() if name != "earliest_send_at"}

@@ -135,6 +135,10 @@ FILTERS = [
     *PAGING,
 ]
 
+DRY_RUN = _parameter(
+    "dry_run", {"type": "boolean", "default": False}, "Tell what would happen, and store nothing."
+)
+
 PATHS: dict[str, Schema] = {
     "/notify": {
         "post": {
@@ -143,13 +147,14 @@ PATHS: dict[str, Schema] = {
             "summary": "Send a notification",
             "description": "It is stored when this answers 202, and will be sent or accounted for.",
             "tags": ["notifications"],
-            "parameters": [IDEMPOTENCY_KEY],
+            "parameters": [DRY_RUN, IDEMPOTENCY_KEY],
             "requestBody": _body("NotificationRequest"),
             "responses": {
                 "202": _answer("Accepted.", "Notification", Location=URI),
                 "200": _answer(
-                    "The key was used before: the notification as it is now.",
-                    "Notification",
+                    "The key was used before: the notification as it is now. "
+                    "With `dry_run`: what would happen.",
+                    "NotificationOrRehearsal",
                     Idempotent_Replayed=REPLAYED,
                 ),
                 **_problems(*ACCEPTING),

@@ -13,7 +13,8 @@ from ..enums import Priority, ReceiptState, State, Status, WaitReason
 from ..lifecycle import TERMINAL, status_of
 from ..models import Attempt, Batch, Digest, Notification, Receipt
 from ..pipeline.accept import BatchAnswer
-from ..pipeline.explain import waiting
+from ..pipeline.explain import Waiting, waiting
+from ..pipeline.forecast import forecast_of_batch
 
 
 def represent(notification: Notification, request: Request) -> dict[str, Any]:
@@ -52,12 +53,12 @@ def represent_detail(notification: Notification, request: Request) -> dict[str, 
         "attempts": [_attempt(attempt) for attempt in notification.attempts.all()],
         "receipts": [_receipt(receipt) for receipt in notification.receipts.all()],
         "digest": notification.digest and _digest(notification.digest),
-        "waiting": _waiting(notification),
+        "waiting": waiting_of(waiting(notification)),
     }
 
 
 def represent_batch(batch: Batch, request: Request) -> dict[str, Any]:
-    """The batch with its notifications counted by status; finished when none can still be sent."""
+    """The batch counted by status; finished when none can still be sent, else with a forecast."""
     rows = (
         Notification.objects.filter(batch=batch)
         .values("state", "receipt_state")
@@ -70,6 +71,7 @@ def represent_batch(batch: Batch, request: Request) -> dict[str, Any]:
         counts[status] += row["count"]
     finished = all(row["state"] in TERMINAL for row in rows)
     times = [row["last"] for row in rows if row["last"]]
+    forecast = None if finished else forecast_of_batch(batch)
     return {
         "id": str(batch.pk),
         "url": batch_url(batch, request),
@@ -77,6 +79,8 @@ def represent_batch(batch: Batch, request: Request) -> dict[str, Any]:
         "total": counts.total(),
         "counts": {status.value: counts[status] for status in Status},
         "finished_at": rfc3339(max(times)) if finished and times else None,
+        "forecast": rfc3339(forecast.done_at) if forecast else None,
+        "forecast_detail": forecast.detail if forecast else None,
     }
 
 
@@ -151,8 +155,8 @@ def _digest(digest: Digest) -> dict[str, Any]:
     }
 
 
-def _waiting(notification: Notification) -> dict[str, Any] | None:
-    found = waiting(notification)
+def waiting_of(found: Waiting | None) -> dict[str, Any] | None:
+    """What is being waited for, as the API has it."""
     if found is None:
         return None
     return {

@@ -341,6 +341,48 @@ BATCH = shape(
         "total": COUNT,
         "counts": shape(dict.fromkeys(STATUSES, COUNT)),
         "finished_at": nullable(TIME),
+        "forecast": {
+            **nullable(TIME),
+            "description": "When it will have gone, if nothing changes; null if nobody knows.",
+        },
+        "forecast_detail": nullable(text(description="What decides, or why nobody knows.")),
+    }
+)
+
+REHEARSAL = shape(
+    {
+        "dry_run": {"const": True},
+        "outcome": one_of(("accepted", "replayed", "conflict")),
+        "answer": {"enum": [202, 200, 422], "description": "The status without `dry_run`."},
+        "stored": nullable(shape({"id": ID, "url": URL})),
+        "status": nullable(one_of(STATUSES)),
+        "channel": one_of(CHANNELS),
+        "to": text(),
+        "template": nullable(text()),
+        "priority": one_of(Priority.labels),
+        "send_at": nullable(TIME),
+        "expires_at": nullable(TIME),
+        "content": {"type": "object", "description": "What would be sent, rendered."},
+        "segments": nullable({"type": "integer", "minimum": 1}),
+        "encoding": nullable(one_of((GSM7, UCS2))),
+        "metadata": METADATA,
+        "suppression": nullable(shape({"code": text(), "detail": text()})),
+        "providers": listing(
+            shape(
+                {
+                    "name": text(),
+                    "weight": nullable({"type": "integer", "minimum": 1}),
+                    "waiting": nullable(ref("Waiting")),
+                }
+            ),
+            description="Who would be asked, in this order.",
+        ),
+        "limits": listing(
+            shape({"scope": text(), "per_second": {"type": "number"}, "available": COUNT})
+        ),
+        "waiting": nullable(ref("Waiting")),
+        "earliest_send_at": nullable(TIME),
+        "warning": nullable(text()),
     }
 )
 
@@ -469,6 +511,8 @@ SCHEMAS: dict[str, Schema] = {
     "NotificationDetail": DETAIL,
     "NotificationPage": PAGE,
     "CancelRequested": CANCEL_REQUESTED,
+    "Rehearsal": REHEARSAL,
+    "NotificationOrRehearsal": {"anyOf": [ref("Notification"), ref("Rehearsal")]},
     "Attempt": ATTEMPT,
     "Receipt": RECEIPT,
     "Waiting": WAITING,

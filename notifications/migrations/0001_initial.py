@@ -112,6 +112,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('name', models.CharField(max_length=255, primary_key=True, serialize=False)),
                 ('seen_at', models.DateTimeField()),
+                ('queues', models.JSONField(default=list, help_text='What it reads; empty where it did not say.')),
             ],
             options={
                 'ordering': ('name',),

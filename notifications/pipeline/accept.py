@@ -166,6 +166,13 @@ def accept_batch(
     return BatchAnswer(batch, results)
 
 
+def accept_into(batch: Batch, items: Sequence[Draft | InvalidNotification]) -> list[ItemResult]:
+    """Store more of a batch that is there already; its items are independent of each other."""
+    resolved = resolve(batch.tenant, [item for item in items if isinstance(item, Draft)])
+    with _transaction() as now:
+        return _store_items(Call(batch.tenant, now, resolved, batch), items)
+
+
 @contextmanager
 def _statement_for(draft: Draft) -> Iterator[tuple[datetime, str]]:
     """The database's time and a lock timeout for an INSERT that commits by itself.
@@ -294,7 +301,7 @@ def _refusals(call: Call, rows: Sequence[Row]) -> dict[UUID, InvalidNotification
     """Why some rows cannot be stored; their key may have stored them when they could."""
     late = [r for r in rows if r["expires_at"] is not None and r["expires_at"] <= call.now]
     unfilled = call.resolved.errors.items()
-    return {r["id"]: _expired() for r in late} | {rows[n]["id"]: error for n, error in unfilled}
+    return {r["id"]: expired() for r in late} | {rows[n]["id"]: error for n, error in unfilled}
 
 
 def _row(draft: Draft, now: datetime, grace: timedelta) -> Row:
@@ -361,7 +368,8 @@ def _judge(row: Row, holder: Notification | None, refusal: InvalidNotification |
     return holder
 
 
-def _expired() -> InvalidNotification:
+def expired() -> InvalidNotification:
+    """What is said of one whose `expires_at` has passed."""
     return InvalidNotification([FieldError("/expires_at", "already_expired", "is in the past")])
 
 

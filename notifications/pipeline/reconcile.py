@@ -54,6 +54,11 @@ def reconcile() -> int:
     return sum(map(len, by_attempt.values()))
 
 
+def can_look_up(name: str) -> bool:
+    """Whether the provider of this name is asked what became of a message."""
+    return any(provider.name == name and provider.can_look_up for provider in _used())
+
+
 def _used() -> Iterator[Provider]:
     """The providers that carry anything, as far as they are usable here."""
     channels = get_settings().channels.values()

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 
 from django.db import DatabaseError
 from django.db.models.functions import Now
@@ -24,13 +25,13 @@ BUSY_SECONDS = 0.25
 """How soon the next round follows one that left something for it."""
 
 
-def tick(worker: str) -> float:
-    """One round for `worker`; the seconds until the next is wanted.
+def tick(worker: str, queues: Sequence[str] = ()) -> float:
+    """One round for `worker`, which reads `queues`; the seconds until the next is wanted.
 
     Raises what the database raises when it is away; a broker that is away only ends the round.
     """
     if _is_time("show", SHOW_SECONDS):
-        show(worker)
+        show(worker, queues)
     if _is_time("rescue", RESCUE_SECONDS):
         rescue()
         expire()
@@ -46,9 +47,10 @@ def tick(worker: str) -> float:
     return BUSY_SECONDS if done.is_more or are_more_due else get_settings().dispatch_seconds
 
 
-def show(worker: str) -> None:
-    """Let it be known that `worker` lives."""
-    Worker.objects.update_or_create(name=worker[:255], defaults={"seen_at": Now()})
+def show(worker: str, queues: Sequence[str] = ()) -> None:
+    """Let it be known that `worker` lives, and what it reads."""
+    seen = {"seen_at": Now(), "queues": list(queues)}
+    Worker.objects.update_or_create(name=worker[:255], defaults=seen)
 
 
 def _close_digests() -> bool:
