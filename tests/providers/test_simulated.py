@@ -109,14 +109,14 @@ def test_slow_takes_its_time(provider: Provider):
     began = time.monotonic()
     [outcome] = send(provider, told("slow:200"))
     assert outcome.kind == "accepted"
-    assert 0.2 <= time.monotonic() - began < 1
+    assert 0.2 <= time.monotonic() - began < 5
 
 
 def test_slower_than_the_timeout_is_ambiguous(provider: Provider):
     began = time.monotonic()
     [outcome] = send(provider, told("slow:600000"))
     assert (outcome.kind, outcome.code) == ("ambiguous", "timeout")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_latency_is_taken_for_every_message():
 def test_those_of_a_window_wait_at_the_same_time():
     began = time.monotonic()
     send(simulated(), *(told("slow:500") for _ in range(10)))
-    assert 0.5 <= time.monotonic() - began < 2.5
+    assert 0.5 <= time.monotonic() - began < 4.5
 
 
 def test_it_honours_keys_when_it_is_told_so():
