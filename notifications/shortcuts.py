@@ -1,46 +1,110 @@
 """The Python API: notify from inside your own transaction."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Required, TypedDict, Unpack
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
 
 from .conf import get_settings
 from .exceptions import NotificationError, TenantUnavailable
 from .models import Notification, Tenant
-from .pipeline import database
+from .pipeline import control, database
 from .pipeline.accept import Accepted, accept_many, accept_one
+from .recipients import address_of
 from .validation import parse_notification
 
 
+class Fields(TypedDict, total=False):
+    """What `notify` takes beside channel and recipient: the fields of `POST /notify`."""
+
+    template: str
+    context: Mapping[str, Any]
+    subject: str
+    body: str
+    html: str
+    event: str
+    payload: Any
+    priority: str
+    send_at: datetime | str
+    expires_at: datetime | str
+    idempotency_key: str
+    metadata: Mapping[str, str]
+
+
+class Item(Fields, total=False):
+    """One of those that `notify_many` takes."""
+
+    channel: Required[str]
+    to: Required[Any]
+
+
 def notify(
-    channel: str, *, to: str, tenant: str | Tenant | None = None, **fields: Any
+    channel: str, *, to: Any, tenant: str | Tenant | None = None, **fields: Unpack[Fields]
 ) -> Notification:
     """Accept one notification; it is sent once the surrounding transaction has committed.
 
+    `to` is an address, or a user (or whatever the channel's RECIPIENT finds an address of).
     `fields` are those of `POST /notify`: the channel's content, or `template` and `context` in its
-    place, `priority`, `send_at` and
-    `expires_at` (aware datetimes or RFC 3339), `idempotency_key`, `metadata`. The same key
-    returns the same notification. Raises InvalidNotification with every error at once,
-    IdempotencyConflict when the key holds other content, TenantUnavailable.
+    place, `priority`, `send_at` and `expires_at` (aware datetimes or RFC 3339), `idempotency_key`,
+    `metadata`. The same key returns the same notification. Raises InvalidNotification with every
+    error at once, IdempotencyConflict when the key holds other content, TenantUnavailable.
     """
-    draft = parse_notification({"channel": channel, "to": to, **fields})
+    draft = parse_notification({"channel": channel, "to": address_of(channel, to), **fields})
     return accept_one(_tenant(tenant), draft).notification
 
 
 def notify_many(
-    items: Iterable[Mapping[str, Any]], *, tenant: str | Tenant | None = None
+    items: Iterable[Item | Mapping[str, Any]], *, tenant: str | Tenant | None = None
 ) -> list[Notification]:
     """Accept many, all or none, in a constant number of statements.
 
     Each item holds what `notify` takes. Raises the error of the first item that is refused;
     nothing is stored then.
     """
-    drafts = [parse_notification(item) for item in items]
+    drafts = [parse_notification(_addressed(item)) for item in items]
     with database.atomic():
         answers = accept_many(_tenant(tenant), drafts)
         for answer in answers:
             if isinstance(answer, NotificationError):
                 raise answer
     return [answer.notification for answer in answers if isinstance(answer, Accepted)]
+
+
+def cancel(notification: Notification | UUID | str) -> Notification:
+    """Cancel a notification, or the one with this id; the row as it is afterwards.
+
+    Its status is `cancelled` when nothing will be sent after the surrounding transaction has
+    committed; with an attempt in flight `cancel_requested` is set instead, and no other follows.
+    Raises NotPossible when it is sent or settled, Notification.DoesNotExist.
+    """
+    if not isinstance(notification, Notification):
+        notification = Notification.objects.get(pk=notification)
+    return control.cancel(notification)
+
+
+async def anotify(
+    channel: str, *, to: Any, tenant: str | Tenant | None = None, **fields: Unpack[Fields]
+) -> Notification:
+    """`notify`, for asynchronous code."""
+    return await sync_to_async(notify)(channel, to=to, tenant=tenant, **fields)
+
+
+async def anotify_many(
+    items: Iterable[Item | Mapping[str, Any]], *, tenant: str | Tenant | None = None
+) -> list[Notification]:
+    """`notify_many`, for asynchronous code."""
+    return await sync_to_async(notify_many)(items, tenant=tenant)
+
+
+async def acancel(notification: Notification | UUID | str) -> Notification:
+    """`cancel`, for asynchronous code."""
+    return await sync_to_async(cancel)(notification)
+
+
+def _addressed(item: Item | Mapping[str, Any]) -> dict[str, Any]:
+    return {**item, "to": address_of(item.get("channel"), item.get("to"))}
 
 
 def _tenant(tenant: str | Tenant | None) -> Tenant:

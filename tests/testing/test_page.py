@@ -1,4 +1,4 @@
-"""docs/testing.md: its examples are test modules, and they are run."""
+"""The pages for those who write code: their examples are test modules, and they are run."""
 
 import os
 import re
@@ -9,11 +9,12 @@ from pathlib import Path
 from tests.processes import ROOT
 from tests.test_docs import blocks
 
-PAGE = ROOT / "docs" / "testing.md"
+TESTING = ROOT / "docs" / "testing.md"
+PYTHON = ROOT / "docs" / "python.md"
 
 
 def test_the_examples_pass_as_they_stand(tmp_path: Path) -> None:
-    examples = blocks(PAGE, "python")
+    examples = [*blocks(TESTING, "python"), "\n".join(blocks(PYTHON, "python"))]
     for number, example in enumerate(examples):
         (tmp_path / f"test_example_{number}.py").write_text(example)
     done = _pytest(tmp_path)

@@ -17,7 +17,6 @@ from notifications.conf import get_settings
 from notifications.messages import Outcome
 from notifications.models import Notification, ProviderCircuit, ProviderPace, RateBucket
 from notifications.pipeline import relay
-from notifications.providers.registry import get_provider
 from notifications.signals import notification_settled
 from notifications.testing import (
     NotificationsMixin,
@@ -91,7 +90,7 @@ class InsideATestsTransaction(TestCase):
         assert mail.outbox == []
         assert fresh(outbox[0].notification).status == "sent", "this provider knows no receipts"
         assert get_settings().tenant_rate_limit, "the settings are the project's own again"
-        assert type(get_provider("first")).__name__ == "DjangoEmailProvider"
+        assert get_settings().providers["first"].backend == DJANGO_MAIL
 
     @override_settings(NOTIFICATIONS=TWO_PROVIDERS)
     def test_a_provider_that_refuses_is_followed_by_the_next(self) -> None:
