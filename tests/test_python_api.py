@@ -1,11 +1,11 @@
 """notify, cancel and declared types, as code of a project calls them."""
 
-import asyncio
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
@@ -90,7 +90,7 @@ class InTransactions(NotificationsMixin, TransactionTestCase):
             declared = await Shipped().anotify("+14155550123")
             return one, [*many, *declared], await notifications.acancel(many[0])
 
-        one, others, cancelled = asyncio.run(code())
+        one, others, cancelled = async_to_sync(code)()
         assert cancelled.status == "cancelled"
         assert deliver_due() == 3
         assert {sent.notification for sent in outbox} == {one, *others[1:]}
