@@ -19,5 +19,5 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         # Named here and nowhere else: tasks are published by name, metrics listen to signals.
-        for module in ("checks", "tasks", "observability.wiring"):
+        for module in ("checks", "project_checks", "tasks", "observability.wiring"):
             import_module(f"notifications.{module}")
