@@ -93,7 +93,7 @@ class ChannelSettings:
     worker_rate_limit: str | None = None
     retry: Retry = Retry()
     on_unknown: OnUnknown = OnUnknown.PARK
-    recipient: str = ""
+    recipient: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +304,7 @@ def _channel(reader: _Reader, channel: Channel) -> ChannelSettings:
         worker_rate_limit=reader.take("WORKER_RATE_LIMIT", None, _optional(_celery_rate)),
         retry=_retry(reader.below("RETRY")),
         on_unknown=reader.take("ON_UNKNOWN", on_unknown, OnUnknown),
-        recipient=reader.take("RECIPIENT", "", _text),
+        recipient=reader.take("RECIPIENT", None, _optional(_text)),
     )
     reader.finish()
     return values
