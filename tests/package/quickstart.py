@@ -21,10 +21,10 @@ from aiosmtpd.controller import Controller
 from tests.acceptance.test_newcomer import KEY, Mailbox
 from tests.processes import ROOT, Process, wait_until
 from tests.servers.base import free_port
-from tests.test_docs import BLOCK
 
 PAGE = ROOT / "docs" / "quickstart.md"
 REQUIREMENT = "django-notifications-engine"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (shop/\w+\.py)\n")
 
 
