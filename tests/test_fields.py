@@ -8,7 +8,7 @@ from django.db import connection, models
 from django.test import override_settings
 
 from notifications.fields import Moment
-from notifications.models import Notification
+from notifications.models import Notification, Tenant
 from notifications.testing import assert_notified, deliver_due, outbox, travel
 from tests.pipeline.factories import fresh, sms
 
@@ -53,6 +53,10 @@ def test_without_use_tz_datetimes_are_local_time() -> None:
     local = datetime.now() + timedelta(hours=1)  # noqa: DTZ005 - as all of them in such a project
     sms(send_at=local)
     assert_notified(status="scheduled", send_at=local.astimezone(UTC))
+    tenant = Tenant.objects.create(name="shop")
+    key = tenant.api_keys.create(public_id="12345678", digest="-", expires_at=local)
+    key.refresh_from_db()
+    assert key.expires_at == local.astimezone(UTC), "as a form of the admin gives it"
 
 
 def test_to_migrations_it_is_a_datetime_field() -> None:
