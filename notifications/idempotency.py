@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .channels import CHANNELS
 from .messages import Draft
 
 KEY_MAX = 255
@@ -45,7 +46,9 @@ def fingerprint(draft: Draft) -> str:
 def _content(draft: Draft) -> Mapping[str, Any]:
     if draft.template is None:
         return draft.content
-    return {"template": draft.template, "context": draft.context}
+    extras = CHANNELS[draft.channel].extras
+    own = {name: value for name, value in draft.content.items() if name in extras}
+    return {**own, "template": draft.template, "context": draft.context}
 
 
 def digest(value: Mapping[str, Any] | list[Any]) -> str:

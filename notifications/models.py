@@ -35,7 +35,7 @@ from .querysets import (
     TemplateVersionQuerySet,
     WorkerQuerySet,
 )
-from .validators import validate_rates
+from .validators import validate_rates, validate_senders
 
 
 def new_id() -> UUID:
@@ -60,6 +60,13 @@ class Tenant(models.Model):
         default=False,
         editable=False,
         help_text="Whether it ever had one; the list is not asked for the recipients of others.",
+    )
+    senders = models.TextField(
+        blank=True,
+        default="",
+        validators=[validate_senders],
+        help_text="What its keys may give as `from` of an e-mail: shop@example.com, or "
+        "@example.com for all of a domain; one on each line. Empty: nothing.",
     )
     created_at = MomentField(db_default=Now(), editable=False)
 
@@ -228,6 +235,9 @@ class Notification(models.Model):
 
     objects = NotificationQuerySet.as_manager()
 
+    withheld: frozenset[str] = frozenset()
+    """Those of several recipients that this attempt leaves out: they are suppressed."""
+
     class Meta:
         constraints = (
             models.UniqueConstraint(
@@ -326,6 +336,32 @@ class Notification(models.Model):
     def spent_attempts(self) -> int:
         """How much of the channel's MAX_ATTEMPTS is used up."""
         return self.attempt_count - self.uncounted_attempts
+
+
+class Attachment(models.Model):
+    """The bytes that go with an e-mail; its notification's content tells what they are.
+
+    Read for an attempt of a notification that has any, and by nobody else. They stay as long as it
+    does, for it may be sent again.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    notification = models.ForeignKey(
+        Notification, on_delete=models.CASCADE, related_name="attachments", db_index=False
+    )
+    position = models.PositiveSmallIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ("position",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("notification", "position"), name="notifications_attachment_position"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"attachment {self.position}"
 
 
 class Attempt(models.Model):

@@ -1,6 +1,6 @@
 """The Python API: notify from inside your own transaction."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Required, TypedDict, Unpack
 from uuid import UUID
@@ -24,6 +24,11 @@ class Fields(TypedDict, total=False):
     subject: str
     body: str
     html: str
+    cc: Sequence[str]
+    bcc: Sequence[str]
+    reply_to: Sequence[str]
+    headers: Mapping[str, str]
+    attachments: Sequence[Mapping[str, Any]]
     event: str
     payload: Any
     priority: str
@@ -33,7 +38,11 @@ class Fields(TypedDict, total=False):
     metadata: Mapping[str, str]
 
 
-class Item(Fields, total=False):
+From = TypedDict("From", {"from": str}, total=False)
+"""A field whose name no parameter can have; `notify` calls it `from_`."""
+
+
+class Item(Fields, From, total=False):
     """One of those that `notify_many` takes."""
 
     channel: Required[str]
@@ -41,18 +50,26 @@ class Item(Fields, total=False):
 
 
 def notify(
-    channel: str, *, to: Any, tenant: str | Tenant | None = None, **fields: Unpack[Fields]
+    channel: str,
+    *,
+    to: Any,
+    from_: str | None = None,
+    tenant: str | Tenant | None = None,
+    **fields: Unpack[Fields],
 ) -> Notification:
     """Accept one notification; it is sent once the surrounding transaction has committed.
 
     `to` is an address, or a user (or whatever the channel's RECIPIENT finds an address of).
     `fields` are those of `POST /notify`: the channel's content, or `template` and `context` in its
     place, `priority`, `send_at` and `expires_at` (aware datetimes or RFC 3339), `idempotency_key`,
-    `metadata`. The same key returns the same notification. Raises InvalidNotification with every
-    error at once, IdempotencyConflict when the key holds other content, TenantUnavailable.
+    `metadata`. The same key returns the same notification. `from_` is the field `from`, which may
+    name anybody here; the content of an attachment may be bytes. Raises InvalidNotification with
+    every error at once, IdempotencyConflict when the key holds other content, TenantUnavailable.
     """
-    draft = parse_notification({"channel": channel, "to": address_of(channel, to), **fields})
-    return accept_one(_tenant(tenant), draft).notification
+    item: dict[str, Any] = {"channel": channel, "to": address_of(channel, to), **fields}
+    if from_ is not None:
+        item["from"] = from_
+    return accept_one(tenant_of(tenant), parse_notification(item)).notification
 
 
 def notify_many(
@@ -65,7 +82,7 @@ def notify_many(
     """
     drafts = [parse_notification(_addressed(item)) for item in items]
     with database.atomic():
-        answers = accept_many(_tenant(tenant), drafts)
+        answers = accept_many(tenant_of(tenant), drafts)
         for answer in answers:
             if isinstance(answer, NotificationError):
                 raise answer
@@ -85,10 +102,15 @@ def cancel(notification: Notification | UUID | str) -> Notification:
 
 
 async def anotify(
-    channel: str, *, to: Any, tenant: str | Tenant | None = None, **fields: Unpack[Fields]
+    channel: str,
+    *,
+    to: Any,
+    from_: str | None = None,
+    tenant: str | Tenant | None = None,
+    **fields: Unpack[Fields],
 ) -> Notification:
     """`notify`, for asynchronous code."""
-    return await sync_to_async(notify)(channel, to=to, tenant=tenant, **fields)
+    return await sync_to_async(notify)(channel, to=to, from_=from_, tenant=tenant, **fields)
 
 
 async def anotify_many(
@@ -107,7 +129,8 @@ def _addressed(item: Item | Mapping[str, Any]) -> dict[str, Any]:
     return {**item, "to": address_of(item.get("channel"), item.get("to"))}
 
 
-def _tenant(tenant: str | Tenant | None) -> Tenant:
+def tenant_of(tenant: str | Tenant | None) -> Tenant:
+    """The tenant of this name, without one the default; raises TenantUnavailable."""
     if isinstance(tenant, Tenant):
         found = tenant
     else:

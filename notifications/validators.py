@@ -3,6 +3,7 @@
 from django.core.exceptions import ValidationError
 
 from .conf import parse_rates
+from .senders import parse_senders
 
 
 def validate_rates(text: str) -> None:
@@ -13,3 +14,11 @@ def validate_rates(text: str) -> None:
         raise ValidationError(str(error), code="invalid_rate") from error
     if not rates:
         raise ValidationError("Write at least one rate, such as 50/s.", code="invalid_rate")
+
+
+def validate_senders(text: str) -> None:
+    """Refuse what is no list of senders, one on each line."""
+    try:
+        parse_senders(text)
+    except ValueError as error:
+        raise ValidationError(str(error), code="invalid_sender") from error

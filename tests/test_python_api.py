@@ -215,7 +215,7 @@ def test_a_type_that_cannot_work_is_refused_where_it_is_defined(
 
 
 def test_the_types_name_every_field_that_is_known() -> None:
-    assert set(Fields.__annotations__) | {"channel", "to"} == KNOWN_FIELDS
+    assert set(Fields.__annotations__) | {"channel", "to", "from"} == KNOWN_FIELDS
     assert set(Item.__required_keys__) == {"channel", "to"}
 
 

@@ -22,7 +22,7 @@ class TenantAdmin(EffectiveAtOnce, ModelAdmin):
     list_display = ("name", "is_active", "created_at")
     list_filter = ("is_active",)
     search_fields = ("name",)
-    fields = ("name", "is_active", "created_at")
+    fields = ("name", "is_active", "senders", "created_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # Limits, pauses and the keys of rate buckets name the tenant: it keeps its name.

@@ -8,9 +8,8 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from ..addresses import UNSAFE_TEXT, AddressError, parse_url
-from ..channels import ContentError
 from ..enums import Event
-from ..exceptions import FieldError
+from ..exceptions import ContentError, FieldError
 from ..models import Endpoint
 from ..pipeline import endpoints
 from ..validation import pointer_part

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from .. import validation
+from .. import email_content, validation
 from ..enums import (
     AttemptOutcome,
     Channel,
@@ -45,6 +45,10 @@ def listing(items: Schema, **more: Any) -> Schema:
     return {"type": "array", "items": items, **more}
 
 
+def addresses(most: int, **more: Any) -> Schema:
+    return listing(text(), minItems=1, maxItems=most, **more)
+
+
 def shape(properties: dict[str, Schema], required: Iterable[str] | None = None) -> Schema:
     """An object; all of its properties are there unless `required` names those that must be."""
     return {
@@ -70,6 +74,23 @@ STATUSES = [status.value for status in Status]
 CHANNELS = [channel.value for channel in Channel]
 TEMPLATE_CHANNELS = list(CHANNEL_OF)
 
+ATTACHMENT = strict(
+    {
+        "filename": text(minLength=1, maxLength=email_content.FILENAME_MAX),
+        "content": text(contentEncoding="base64"),
+        "content_type": nullable(
+            text(description="As application/pdf; by default what its name says.")
+        ),
+        "content_id": nullable(
+            text(
+                description="A word under which the HTML shows it: logo for src='cid:logo'.",
+                pattern=f"^{email_content.CONTENT_ID.pattern}$",
+            )
+        ),
+    },
+    required=("filename", "content"),
+)
+
 REQUEST = strict(
     {
         "channel": one_of(CHANNELS),
@@ -82,6 +103,31 @@ REQUEST = strict(
         "subject": text(description="E-mail."),
         "body": text(description="E-mail and SMS."),
         "html": text(description="E-mail."),
+        "from": text(
+            description="E-mail: an address of the tenant's senders, with a name or without.",
+            examples=["Shop <orders@example.com>"],
+        ),
+        "reply_to": {
+            "anyOf": [text(), addresses(email_content.REPLY_TO_MAX)],
+            "description": "E-mail: whom an answer goes to.",
+        },
+        "cc": addresses(
+            email_content.COPIES_MAX, description="E-mail: who gets it too, for all to see."
+        ),
+        "bcc": addresses(
+            email_content.COPIES_MAX, description="E-mail: who gets it too, unseen by the others."
+        ),
+        "headers": {
+            "type": "object",
+            "description": "E-mail: further headers, above all those that begin with X-.",
+            "maxProperties": email_content.HEADERS_MAX,
+            "additionalProperties": text(maxLength=email_content.HEADER_MAX),
+        },
+        "attachments": listing(
+            ref("Attachment"),
+            description="E-mail: files, within the size of the body.",
+            maxItems=email_content.ATTACHMENTS_MAX,
+        ),
         "event": text(description="Webhook."),
         "payload": {"description": "Webhook: any JSON."},
         "priority": {**one_of(Priority.labels), "default": Priority.NORMAL.label},
@@ -333,6 +379,7 @@ PART = shape({"ok": FLAG, "detail": text()})
 
 SCHEMAS: dict[str, Schema] = {
     "NotificationRequest": REQUEST,
+    "Attachment": ATTACHMENT,
     "Notification": NOTIFICATION,
     "NotificationDetail": DETAIL,
     "NotificationPage": PAGE,

@@ -31,7 +31,7 @@ from ..messages import Draft
 from ..models import Batch, Notification, Tenant, new_id
 from ..signals import notification_accepted
 from ..suppression import ERROR_CODE, detail_of
-from . import database, relay, suppress
+from . import database, files, relay, suppress
 from .templates import Resolved, resolve
 
 LOCK_TIMEOUT = "2s"
@@ -113,7 +113,7 @@ def accept_one(tenant: Tenant, draft: Draft) -> Accepted:
     storing the same key and does not come to an end, InvalidNotification when it has expired.
     """
     resolved = resolve(tenant, [draft])
-    with _one_statement() as (now, lock_timeout):
+    with _statement_for(draft) as (now, lock_timeout):
         call = Call(tenant, now, resolved, lock_timeout=lock_timeout)
         [verdict] = _store(call)
     answer = _answer(call, verdict)
@@ -162,13 +162,14 @@ def accept_batch(
 
 
 @contextmanager
-def _one_statement() -> Iterator[tuple[datetime, str]]:
+def _statement_for(draft: Draft) -> Iterator[tuple[datetime, str]]:
     """The database's time and a lock timeout for an INSERT that commits by itself.
 
     Beside the one statement, beginning, asking for the time and committing would be three more
-    ways to the database and back. Within the caller's transaction it is as any other.
+    ways to the database and back. Within the caller's transaction it is as any other, and so it is
+    for a draft whose bytes take an INSERT of their own.
     """
-    if database.connection().get_autocommit():
+    if database.connection().get_autocommit() and not files.of_draft(draft):
         with _busy_when_locked():
             yield database.recent_now(), LOCK_TIMEOUT
     else:
@@ -258,6 +259,11 @@ def _store(call: Call) -> Sequence[Verdict]:
     verdicts: Sequence[Verdict] = rows
     if _insert(call, [row for row in rows if row["id"] not in refusals]) < len(rows):
         verdicts = _judge_by_key(call.tenant, rows, refusals)
+    files.store(
+        (verdict["id"], draft)
+        for verdict, draft in zip(verdicts, drafts, strict=True)
+        if isinstance(verdict, dict)
+    )
     _announce(call, [verdict for verdict in verdicts if isinstance(verdict, dict)])
     return verdicts
 
@@ -278,7 +284,7 @@ def _row(draft: Draft, now: datetime, grace: timedelta) -> Row:
         "channel": draft.channel,
         "priority": draft.priority,
         "to": draft.to,
-        "content": dict(draft.content),
+        "content": files.content_of(draft),
         "metadata": dict(draft.metadata),
         "idempotency_key": draft.idempotency_key,
         "fingerprint": fingerprint_of(draft),

@@ -8,11 +8,12 @@ seconds that there was none, and what it accepts meanwhile is held by the worker
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
 from ..enums import Channel, Status, SuppressionReason
-from ..messages import Draft
+from ..messages import Draft, recipients_of
 from ..models import Notification, Suppression, Tenant
 from ..suppression import ERROR_CODE, detail_of, fold, holds_for
 from . import database
@@ -35,28 +36,28 @@ def held_drafts(tenant: Tenant, drafts: Sequence[Draft]) -> Reasons:
     """Those that must not be sent."""
     if not tenant.has_suppressions:
         return {}
-    targets = [Target(tenant.pk, d.channel, fold(d.channel, d.to)) for d in drafts]
-    found = _find(targets)
-    return {
-        index: found[target]
-        for index, (draft, target) in enumerate(zip(drafts, targets, strict=True))
-        if target in found and _holds(found[target], draft)
+    targets = [_targets(tenant.pk, draft) for draft in drafts]
+    found = _find(chain.from_iterable(each.values() for each in targets))
+    reasons = {
+        index: _reason(_withheld(draft, wanted, found), wanted)
+        for index, (draft, wanted) in enumerate(zip(drafts, targets, strict=True))
     }
+    return {index: reason for index, reason in reasons.items() if reason}
 
 
 def withhold(token: UUID, rows: Sequence[Notification]) -> list[Notification]:
-    """End those rows of a lease that must not be sent; returns those that may be."""
-    targets = {
-        row.pk: Target(row.tenant_id, row.channel, fold(row.channel, row.to))
-        for row in rows
-        if row.tenant.has_suppressions
-    }
-    found = _find(targets.values()) if targets else {}
-    held = {
-        row: found[targets[row.pk]]
-        for row in rows
-        if targets.get(row.pk) in found and _holds(found[targets[row.pk]], row)
-    }
+    """End those rows of a lease that must not be sent; returns those that may be.
+
+    Where a row goes to several, those of them that it must not be sent to are in its `withheld`.
+    """
+    wanted = {row: _targets(row.tenant_id, row) for row in rows if row.tenant.has_suppressions}
+    found = _find(chain.from_iterable(each.values() for each in wanted.values())) if wanted else {}
+    held = {}
+    for row, targets in wanted.items() if found else ():
+        withheld = _withheld(row, targets, found)
+        row.withheld = frozenset(withheld)
+        if reason := _reason(withheld, targets):
+            held[row] = reason
     if held:
         _end(token, held)
     return [row for row in rows if row not in held]
@@ -78,8 +79,32 @@ def _find(targets: Iterable[Target]) -> Mapping[Target, SuppressionReason]:
     return {target: reason for target, reason in reasons.items() if target in wanted}
 
 
-def _holds(reason: SuppressionReason, wanted: Draft | Notification) -> bool:
-    return holds_for(reason, is_transactional=wanted.is_transactional)
+def _targets(tenant_id: int, wanted: Draft | Notification) -> dict[str, Target]:
+    """All whom it goes to."""
+    channel = wanted.channel
+    recipients = recipients_of(wanted.to, wanted.content)
+    return {to: Target(tenant_id, channel, fold(channel, to)) for to in recipients}
+
+
+def _withheld(
+    wanted: Draft | Notification,
+    targets: Mapping[str, Target],
+    found: Mapping[Target, SuppressionReason],
+) -> dict[str, SuppressionReason]:
+    """Those of its recipients that it must not be sent to."""
+    transactional = wanted.is_transactional
+    return {
+        to: found[target]
+        for to, target in targets.items()
+        if target in found and holds_for(found[target], is_transactional=transactional)
+    }
+
+
+def _reason(
+    withheld: Mapping[str, SuppressionReason], targets: Mapping[str, Target]
+) -> SuppressionReason | None:
+    """Why it is not to be sent at all: nobody is left."""
+    return next(iter(withheld.values())) if len(withheld) == len(targets) else None
 
 
 def _end(token: UUID, held: Mapping[Notification, SuppressionReason]) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..channels import CHANNELS, ContentError
+from ..channels import CHANNELS
 from ..enums import Channel
-from ..exceptions import FieldError, InvalidNotification
+from ..exceptions import ContentError, FieldError, InvalidNotification
 from ..messages import Draft
 from ..models import TemplateVersion, Tenant
 from ..rendering import Allowance, Compiled, TemplateError, compile_part, render
@@ -89,10 +89,10 @@ def _filled(
     if version.template.channel != draft.channel:
         detail = f"is a template for {version.template.channel}"
         raise _refused("/template", "not_for_channel", detail)
-    content = _fill(version, parts[version.pk], draft.context, allowance)
+    rendered = _fill(version, parts[version.pk], draft.context, allowance)
     return replace(
         draft,
-        content=content,
+        content={**draft.content, **rendered},
         template_version_id=version.pk,
         is_transactional=version.template.is_transactional,
     )

@@ -50,10 +50,10 @@ class Provider(ABC):
     Whoever mostly waits for answers has more, such as 32; `CONCURRENCY` in the settings overrules.
     """
 
-    window: int = 10
+    window: int = 20
     """The most messages it is handed at once: a crash leaves no more than these unknown.
 
-    At least `concurrency`: only what it was handed can be under way.
+    At least `concurrency`: only what it was handed can be under way. A slow one is handed fewer.
     """
 
     reports_delivery: bool = False
