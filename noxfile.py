@@ -120,7 +120,8 @@ def _pytest(session: nox.Session, database: str) -> None:
         *(option for warning in DEPRECATIONS for option in ("-W", warning)),
         *left_out,
         *chosen,
-        env={"TEST_DB": database, "PATH": path},
+        # Not nox's own, whose path is too long for the socket of a PostgreSQL server.
+        env={"TEST_DB": database, "PATH": path, "TMPDIR": os.environ.get("TMPDIR", "/tmp")},
     )
 
 
