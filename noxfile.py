@@ -121,7 +121,7 @@ def _pytest(session: nox.Session, database: str) -> None:
         *left_out,
         *chosen,
         # Not nox's own, whose path is too long for the socket of a PostgreSQL server.
-        env={"TEST_DB": database, "PATH": path, "TMPDIR": os.environ.get("TMPDIR", "/tmp")},
+        env={"TEST_DB": database, "PATH": path, "TMPDIR": tempfile.gettempdir()},
     )
 
 
