@@ -69,6 +69,10 @@ class InTransactions(NotificationsMixin, TransactionTestCase):
                 notify("email", **MAIL | {"body": "Other"}, idempotency_key="k")
             with pytest.raises(InvalidNotification):
                 notify_many([SMS, SMS | {"to": "nowhere"}])
+            with pytest.raises(IdempotencyConflict):
+                notify_many(
+                    [SMS, {"channel": "email", **MAIL, "idempotency_key": "k", "html": "!"}]
+                )
             notify("sms", to="+14155550123", body="Hello")
         assert deliver_due() == 2
 

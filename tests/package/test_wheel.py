@@ -114,3 +114,18 @@ def test_no_optional_package_is_loaded_before_it_is_used(unpacked: Path) -> None
     assert early == [], "importing the package alone loads none of its modules"
     assert found == []
     assert path.startswith(str(unpacked))
+
+
+def test_pytest_finds_the_fixtures_of_an_installed_wheel(unpacked: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--fixtures", "-p", "no:django", "-c", os.devnull],
+        env=os.environ | {"PYTHONPATH": str(unpacked)},
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "fixtures defined from notifications.pytest_plugin" in done.stdout, done.stderr
+    for name in ("notifications_outbox", "deliver_notifications", "notifications_travel"):
+        assert name in done.stdout
