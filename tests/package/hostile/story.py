@@ -145,4 +145,4 @@ def until(look: Any) -> Any:
 
 
 main()
-sys.stdout.write("all as it should be")
+sys.stdout.write("all as it should be\n")
