@@ -144,6 +144,7 @@ class Settings:
     mail: MailSettings = MailSettings()
     tenant_rate_limit: tuple[Rate, ...] = ()
     tenant_daily_limit: int | None = None
+    api_rate_limit: tuple[Rate, ...] = ()
     default_tenant: str = "default"
     lease_seconds: float = 60.0
     batch_size: int = 100
@@ -197,6 +198,7 @@ def parse(raw: Any) -> tuple[Settings, list[Problem]]:
         mail=_mail(reader.below("MAIL")),
         tenant_rate_limit=reader.take("TENANT_RATE_LIMIT", NO_RATES, _rates),
         tenant_daily_limit=reader.take("TENANT_DAILY_LIMIT", None, _optional(_positive_int)),
+        api_rate_limit=reader.take("API_RATE_LIMIT", NO_RATES, _rates),
         default_tenant=reader.take("DEFAULT_TENANT", "default", _text),
         lease_seconds=reader.take("LEASE_SECONDS", 60.0, _positive),
         batch_size=reader.take("BATCH_SIZE", 100, _positive_int),

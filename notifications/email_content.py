@@ -53,9 +53,7 @@ OUR_HEADERS = ("x-notification-", "x-ses-")
 IN_BRACKETS = re.compile(r"[^<>\x00-\x1f\x7f]+")
 """What an address must be to stand in SMTP at all."""
 
-MAILBOX = re.compile(
-    r'\s*(?:"(?P<quoted>[^"\\]*)"|(?P<name>[^"<>\\]*?))\s*<(?P<address>[^<>]*)>\s*'
-)
+MAILBOX = re.compile(r'(?:\s*"(?P<quoted>[^"\\]*)"\s*|(?P<name>[^"<>\\]*))<(?P<address>[^<>]*)>\s*')
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 TOKEN = r"[a-z0-9!#$&^_.+-]+"  # noqa: S105 - a grammar's
 CONTENT_TYPE = re.compile(rf"{TOKEN}/{TOKEN}")

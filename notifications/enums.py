@@ -104,6 +104,14 @@ class Scope(TextChoices):
     TENANT = "tenant"
 
 
+class KeyScope(TextChoices):
+    """What an API key may be used for."""
+
+    NOTIFY = "notify", "notify: send, cancel and retry"
+    READ = "read", "read: see everything of the tenant, change nothing"
+    MANAGE = "manage", "manage: templates, suppressions and endpoints"
+
+
 class SuppressionReason(TextChoices):
     """Why nothing is sent to a recipient."""
 

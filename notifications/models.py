@@ -16,6 +16,7 @@ from .enums import (
     CircuitState,
     DisabledReason,
     Event,
+    KeyScope,
     Priority,
     ReceiptState,
     Scope,
@@ -35,7 +36,12 @@ from .querysets import (
     TemplateVersionQuerySet,
     WorkerQuerySet,
 )
-from .validators import validate_rates, validate_senders
+from .validators import validate_rates, validate_scopes, validate_senders
+
+
+def all_scopes() -> list[str]:
+    """What a key may be used for where nobody has said less."""
+    return list(KeyScope.values)
 
 
 def new_id() -> UUID:
@@ -55,6 +61,13 @@ class Tenant(models.Model):
     )
     is_active = models.BooleanField(
         default=True, help_text="While off, its keys are refused and nothing of it is sent."
+    )
+    api_rate_limit = models.CharField(
+        "API rate limit",
+        max_length=100,
+        blank=True,
+        validators=[validate_rates],
+        help_text="How many requests it may make, such as 50/s; empty leaves it to the settings.",
     )
     has_suppressions = models.BooleanField(
         default=False,
@@ -85,6 +98,7 @@ class APIKey(models.Model):
     name = models.CharField(max_length=100, blank=True)
     public_id = models.CharField(max_length=8, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(default=all_scopes, validators=[validate_scopes])
     created_at = MomentField(db_default=Now(), editable=False)
     expires_at = MomentField(null=True, blank=True)
     revoked_at = MomentField(null=True, blank=True, editable=False)

@@ -120,7 +120,9 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert seen >= set(PAGES) - {DOCS / "README.md"}
 
 
-@pytest.mark.parametrize("page", [README, *DECISIONS], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "page", [README, DOCS / "security.md", *DECISIONS], ids=lambda path: path.name
+)
 def test_every_test_it_names_is_there(page: Path) -> None:
     for name in re.findall(r"\btest_\w+", code(page)):
         assert f"def {name}(" in SOURCES or list((ROOT / "tests").rglob(f"{name}.py")), name

@@ -6,7 +6,7 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ..enums import Status
+from ..enums import KeyScope, Status
 from ..exceptions import FieldError, InvalidNotification
 from ..idempotency import digest, parse_key
 from ..messages import Draft
@@ -34,6 +34,8 @@ REPLAYED = {"Idempotent-Replayed": "true"}
 class NotifyView(TenantView):
     """`POST /notify`"""
 
+    scopes = {"post": KeyScope.NOTIFY}
+
     def post(self, request: Request) -> Response:
         data = self.json(ONE)
         key = request.headers.get("Idempotency-Key")
@@ -46,6 +48,8 @@ class NotifyView(TenantView):
 
 class NotifyBatchView(TenantView):
     """`POST /notify/batch`"""
+
+    scopes = {"post": KeyScope.NOTIFY}
 
     def post(self, request: Request) -> Response:
         key = _header_key(request.headers.get("Idempotency-Key"))
@@ -65,6 +69,7 @@ class NotifyBatchView(TenantView):
 class NotificationListView(TenantView):
     """`GET /notifications`"""
 
+    scopes = {"get": KeyScope.READ}
     reads_query = True
 
     def get(self, request: Request) -> Response:
@@ -85,12 +90,16 @@ class NotificationListView(TenantView):
 class NotificationView(TenantView):
     """`GET /notifications/{id}`"""
 
+    scopes = {"get": KeyScope.READ}
+
     def get(self, request: Request, id: str) -> Response:
         return Response(represent_detail(self.notification(id), request))
 
 
 class CancelView(TenantView):
     """`POST /notifications/{id}/cancel`"""
+
+    scopes = {"post": KeyScope.NOTIFY}
 
     def post(self, request: Request, id: str) -> Response:
         refuse_fields(read_optional_json(request._request))
@@ -104,6 +113,8 @@ class CancelView(TenantView):
 class RetryView(TenantView):
     """`POST /notifications/{id}/retry`"""
 
+    scopes = {"post": KeyScope.NOTIFY}
+
     def post(self, request: Request, id: str) -> Response:
         risk = _accepts_risk(read_optional_json(request._request))
         notification = control.retry(self.notification(id), accept_duplicate_risk=risk)
@@ -114,12 +125,16 @@ class RetryView(TenantView):
 class BatchView(TenantView):
     """`GET /batches/{id}`"""
 
+    scopes = {"get": KeyScope.READ}
+
     def get(self, request: Request, id: str) -> Response:
         return Response(represent_batch(self.batch(id), request))
 
 
 class CancelBatchView(TenantView):
     """`POST /batches/{id}/cancel`"""
+
+    scopes = {"post": KeyScope.NOTIFY}
 
     def post(self, request: Request, id: str) -> Response:
         refuse_fields(read_optional_json(request._request))

@@ -13,7 +13,15 @@ from ..enums import Channel
 from ..exceptions import ContentError, FieldError, InvalidNotification
 from ..messages import Draft
 from ..models import TemplateVersion, Tenant
-from ..rendering import Allowance, Compiled, TemplateError, compile_part, render
+from ..rendering import (
+    Allowance,
+    Compiled,
+    Part,
+    TemplateError,
+    compile_part,
+    inline_styles,
+    render,
+)
 
 COMPILED_MAX = 256
 """How many templates a process keeps compiled."""
@@ -107,14 +115,24 @@ def _fill(
     if parts is None:
         raise _refused("/template", "unusable_template", "cannot be read; save it anew")
     try:
-        content = render(parts, context, allowance)
-        CHANNELS[Channel(version.template.channel)].check_rendered(content)
+        row = CHANNELS[Channel(version.template.channel)]
+        content = _styled(render(parts, context, allowance), row.parts, allowance)
+        row.check_rendered(content)
     except TemplateError as error:
         errors = [FieldError("/context", flaw.code, flaw.detail) for flaw in error.flaws]
         raise InvalidNotification(errors) from error
     except ContentError as error:
         raise _refused("/context", error.code, error.detail) from error
     return content
+
+
+def _styled(
+    content: Mapping[str, str], kinds: Mapping[str, Part], allowance: Allowance | None
+) -> dict[str, str]:
+    return {
+        name: inline_styles(text, allowance) if kinds[name] is Part.HTML else text
+        for name, text in content.items()
+    }
 
 
 _kept: dict[str, Parts] = {}

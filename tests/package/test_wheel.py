@@ -30,7 +30,6 @@ NEEDED = (
 OPTIONAL = (
     "anymail",
     "boto3",
-    "css_inline",
     "drf_spectacular_sidecar",
     "h11",
     "opentelemetry",
@@ -40,7 +39,11 @@ OPTIONAL = (
     "twilio",
     "waitress",
 )
-"""What comes with extras, and a bare project must not load even where it is installed."""
+"""What comes with extras, and a bare project must not load even where it is installed.
+
+Not so prometheus_client and css_inline: where they are installed, each acceptance counts with the
+one, and each template of an e-mail may want the other.
+"""
 
 SETUP = f"""
 import json, sys
