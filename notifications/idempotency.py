@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from .channels import CHANNELS
@@ -30,8 +31,12 @@ def fingerprint(draft: Draft) -> str:
     Of a template it takes the name and the context as given: a new version of the template makes
     no other request of a repeated one.
     """
+    given: dict[str, Any] = {"category": draft.category} if _has_own_category(draft) else {}
+    if draft.digest is not None:
+        given["digest"] = asdict(draft.digest)
     return digest(
         {
+            **given,
             "channel": draft.channel.value,
             "to": draft.to,
             "content": _content(draft),
@@ -41,6 +46,10 @@ def fingerprint(draft: Draft) -> str:
             "metadata": draft.metadata,
         }
     )
+
+
+def _has_own_category(draft: Draft) -> bool:
+    return bool(draft.category) and draft.template is None
 
 
 def _content(draft: Draft) -> Mapping[str, Any]:

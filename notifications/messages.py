@@ -9,6 +9,24 @@ from uuid import UUID
 
 from .enums import AttemptOutcome, Channel, CircuitState, Priority, ReceiptState
 
+DIGEST_COUNT = 100
+"""How many a digest holds at most, where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class DigestRule:
+    """What a notification is to be gathered by: all of one `key` to one recipient become one.
+
+    The digest closes `window` seconds after it was opened, or after the last one that came when it
+    is `sliding`, and at once with `max_count` of them. `template` is what is sent then.
+    """
+
+    key: str
+    template: str
+    window: int
+    sliding: bool = False
+    max_count: int = DIGEST_COUNT
+
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
@@ -38,6 +56,7 @@ class Draft:
     beside `to`, and is answered to; sms: body; webhook: event, payload). Where a `template` is
     named, its parts are missing until that was rendered with `context`. `attachments` are
     described in it. An e-mail that is complete already is in `mime`. Times are aware, in UTC.
+    What has a `category` is not transactional. `digest_id` is the digest that it sends.
     """
 
     channel: Channel
@@ -52,6 +71,9 @@ class Draft:
     context: Mapping[str, Any] = field(default_factory=dict)
     template_version_id: int | None = None
     is_transactional: bool = True
+    category: str = ""
+    digest: DigestRule | None = None
+    digest_id: UUID | None = None
     attachments: tuple[Attachment, ...] = ()
     mime: bytes = field(default=b"", repr=False)
 
@@ -68,6 +90,7 @@ class TemplateDraft:
     channel: Channel
     content: Mapping[str, str]
     is_transactional: bool = True
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)

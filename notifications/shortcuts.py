@@ -9,9 +9,11 @@ from asgiref.sync import sync_to_async
 
 from .conf import get_settings
 from .exceptions import NotificationError, TenantUnavailable
-from .models import Notification, Tenant
+from .models import Notification, Preference, Tenant
 from .pipeline import control, database
 from .pipeline.accept import Accepted, accept_many, accept_one
+from .pipeline.preferences import put
+from .preference import parse_wish
 from .recipients import address_of
 from .validation import parse_notification
 
@@ -36,6 +38,8 @@ class Fields(TypedDict, total=False):
     expires_at: datetime | str
     idempotency_key: str
     metadata: Mapping[str, str]
+    category: str
+    digest: Any
 
 
 From = TypedDict("From", {"from": str}, total=False)
@@ -62,9 +66,10 @@ def notify(
     `to` is an address, or a user (or whatever the channel's RECIPIENT finds an address of).
     `fields` are those of `POST /notify`: the channel's content, or `template` and `context` in its
     place, `priority`, `send_at` and `expires_at` (aware datetimes or RFC 3339), `idempotency_key`,
-    `metadata`. The same key returns the same notification. `from_` is the field `from`, which may
-    name anybody here; the content of an attachment may be bytes. Raises InvalidNotification with
-    every error at once, IdempotencyConflict when the key holds other content, TenantUnavailable.
+    `metadata`, `category`, `digest`. The same key returns the same notification. `from_` is the
+    field `from`, which may name anybody here; the content of an attachment may be bytes. Raises
+    InvalidNotification with every error at once, IdempotencyConflict when the key holds other
+    content, TenantUnavailable.
     """
     item: dict[str, Any] = {"channel": channel, "to": address_of(channel, to), **fields}
     if from_ is not None:
@@ -87,6 +92,24 @@ def notify_many(
             if isinstance(answer, NotificationError):
                 raise answer
     return [answer.notification for answer in answers if isinstance(answer, Accepted)]
+
+
+def set_preference(
+    channel: str,
+    recipient: str,
+    *,
+    tenant: str | Tenant | None = None,
+    opt_outs: Iterable[str] = (),
+    quiet_hours: Mapping[str, str] | None = None,
+) -> Preference:
+    """Keep what a recipient wants, in place of whatever was kept before.
+
+    `opt_outs` are categories; `quiet_hours` has `start`, `end` (as `22:00`) and `time_zone`.
+    Raises InvalidNotification with every error at once, TenantUnavailable.
+    """
+    given = {"opt_outs": list(opt_outs), "quiet_hours": quiet_hours}
+    wish = parse_wish({"channel": channel, "recipient": recipient, **given})
+    return put(tenant_of(tenant), wish).preference
 
 
 def cancel(notification: Notification | UUID | str) -> Notification:

@@ -18,17 +18,20 @@ from .email_content import address_of
 from .enums import Channel, Priority
 from .exceptions import ContentError, ContentErrors, FieldError, InvalidNotification
 from .idempotency import parse_key
-from .messages import Draft
+from .messages import DigestRule, Draft
 from .senders import may_send_as
 
 TERMS = frozenset({"priority", "send_at", "expires_at", "idempotency_key", "metadata"})
 """How a notification is to be sent, whatever it says."""
 
-COMMON_FIELDS = TERMS | {"channel", "to", "template", "context"}
+COMMON_FIELDS = TERMS | {"channel", "to", "template", "context", "category", "digest"}
 KNOWN_FIELDS = COMMON_FIELDS | CONTENT_FIELDS
 CHANNEL_OF = {channel.value: channel for channel in Channel}
 PRIORITY_OF = {priority.label: priority for priority in Priority}
 TEMPLATE_NAME_MAX = 100
+CATEGORY_MAX = 50
+DIGEST_WINDOW_MAX = 7 * 86400
+DIGEST_COUNT_MAX = 200
 METADATA_MAX = 50
 POINTER_PART_MAX = 64
 METADATA_KEY_MAX = 64
@@ -40,6 +43,7 @@ RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
 )
 TEMPLATE_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+DIGEST_KEY = re.compile("[!-~]{1,100}")
 PLAIN_NAME = re.compile(rf"[\w.-]{{1,{POINTER_PART_MAX}}}", re.ASCII)
 SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
 
@@ -94,6 +98,8 @@ class _Parser:
         context = self._field("context", parse_context) if template else None
         content = self._content(row, template) if row else {}
         self._check_sender(content.get("from"))
+        category = self._category(template)
+        digest = self._digest(row)
         terms = self._terms()
         if self.errors or channel is None or to is None:
             raise InvalidNotification(self.errors)
@@ -106,6 +112,9 @@ class _Parser:
             template=template,
             context=context or {},
             attachments=attachments,
+            is_transactional=not category,
+            category=category,
+            digest=digest,
             **terms,
         )
 
@@ -166,6 +175,42 @@ class _Parser:
             self._error(f"/{name}", "not_with_template", "comes from the template; leave it out")
         return self._field("template", parse_template_name) or ""
 
+    def _category(self, template: str | None) -> str:
+        if template is not None and self.data.get("category") is not None:
+            self._error("/category", "not_with_template", "comes from the template; leave it out")
+        return self._field("category", parse_category) or ""
+
+    def _digest(self, row: ChannelRow | None) -> DigestRule | None:
+        value = self.data.get("digest")
+        if value is None:
+            return None
+        if row and not row.parts:
+            self._error("/digest", "not_for_channel", f"{row.channel.label} takes no template")
+        for name, detail in NOT_WITH_DIGEST.items():
+            if self.data.get(name) is not None:
+                self._error(f"/{name}", "not_with_digest", f"{detail}; leave it out")
+        if not isinstance(value, Mapping):
+            self._error("/digest", "invalid_type", "must be an object")
+            return None
+        return self._rule(value)
+
+    def _rule(self, value: Mapping[str, Any]) -> DigestRule | None:
+        before = len(self.errors)
+        for name in value:
+            if name not in DIGEST_FIELDS:
+                pointer = f"/digest/{pointer_part(str(name))}"
+                self._error(pointer, "unknown_field", "is not a known field")
+        found: dict[str, Any] = {}
+        for name, check in DIGEST_FIELDS.items():
+            try:
+                if value.get(name) is not None:
+                    found[name] = check(value[name])
+                elif name in DIGEST_REQUIRED:
+                    self._required(f"digest/{name}")
+            except ContentError as error:
+                self._error(f"/digest/{name}", error.code, error.detail)
+        return DigestRule(**found) if len(self.errors) == before else None
+
     def _content(self, row: ChannelRow, template: str | None) -> dict[str, Any]:
         """The channel's own content; beside a template, what does not come from it."""
         content: dict[str, Any] = {}
@@ -219,6 +264,25 @@ def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise ContentError("invalid_type", "must be a string")
     return value
+
+
+def parse_string(value: Any) -> str:
+    """Text that can be stored and repeated; raises ContentError."""
+    text = _string(value)
+    if problem := _unstorable(text, 0):
+        raise ContentError(*problem)
+    return text
+
+
+def parse_category(value: Any) -> str:
+    """The name of a category; raises ContentError."""
+    text = _string(value)
+    if len(text) > CATEGORY_MAX or not TEMPLATE_NAME.fullmatch(text):
+        raise ContentError(
+            "invalid_name",
+            f"at most {CATEGORY_MAX} lower-case letters and digits, with single . _ - between",
+        )
+    return text
 
 
 def _channel(value: Any) -> Channel:
@@ -307,6 +371,30 @@ def _key(value: Any) -> str:
         raise ContentError("invalid_key", str(error)) from error
 
 
+def _digest_key(value: Any) -> str:
+    text = _string(value)
+    if not DIGEST_KEY.fullmatch(text):
+        raise ContentError("invalid_key", "write 1 to 100 visible ASCII characters")
+    return text
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ContentError("invalid_type", "must be true or false")
+    return value
+
+
+def _whole(least: int, most: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ContentError("invalid_type", "must be a whole number")
+        if not least <= value <= most:
+            raise ContentError("out_of_range", f"must be from {least} to {most:,}")
+        return value
+
+    return check
+
+
 def _metadata(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ContentError("invalid_type", "must be an object of strings")
@@ -357,3 +445,17 @@ def _unstorable(value: Any, depth: int) -> tuple[str, str] | None:
 
 def _first(problems: Any) -> tuple[str, str] | None:
     return next((problem for problem in problems if problem), None)
+
+
+DIGEST_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "key": _digest_key,
+    "template": parse_template_name,
+    "window": _whole(1, DIGEST_WINDOW_MAX),
+    "sliding": _flag,
+    "max_count": _whole(2, DIGEST_COUNT_MAX),
+}
+DIGEST_REQUIRED = frozenset({"key", "template", "window"})
+NOT_WITH_DIGEST: Mapping[str, str] = {
+    **dict.fromkeys(("send_at", "expires_at"), "a digest is sent at a time of its own"),
+    **dict.fromkeys(("cc", "bcc", "headers", "attachments"), "a digest takes nothing of it along"),
+}

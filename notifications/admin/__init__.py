@@ -3,12 +3,13 @@
 from django.apps import apps
 from django.contrib import admin
 
-from . import delivery, endpoints, policy, suppressions, templates, tenants
+from . import delivery, endpoints, policy, preferences, suppressions, templates, tenants
 
 __all__ = (
     "delivery",
     "endpoints",
     "policy",
+    "preferences",
     "register",
     "suppressions",
     "templates",

@@ -123,7 +123,20 @@ class NotificationAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        ("Origin", {"fields": ("tenant", "template", "priority", "batch", "idempotency_key")}),
+        (
+            "Origin",
+            {
+                "fields": (
+                    "tenant",
+                    "template",
+                    "category",
+                    "priority",
+                    "batch",
+                    "in_digest",
+                    "idempotency_key",
+                )
+            },
+        ),
     )
 
     class Media:
@@ -153,6 +166,15 @@ class NotificationAdmin(ReadOnlyAdmin):
     @admin.display(description="cancellation asked for")
     def to_be_cancelled(self, notification: Notification) -> str:
         return "yes" if notification.cancel_requested else "no"
+
+    @admin.display(description="digest")
+    def in_digest(self, notification: Notification) -> str:
+        """Which notification sends the digest, or that it is open."""
+        digest = notification.digest
+        if digest is None:
+            return "-"
+        sent_by = "sends it" if digest.notification_id == notification.pk else "is sent by"
+        return f"{digest.key}: {sent_by} {digest.notification_id or 'none yet'}"
 
     @admin.display(description="recipient")
     def recipient(self, notification: Notification) -> str:

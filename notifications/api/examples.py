@@ -26,6 +26,14 @@ EXAMPLES: dict[str, dict[str, Example]] = {
     },
     "EndpointChange": {"renamed": {"description": "Orders"}},
     "TemplateRequest": {"sms": {"channel": "sms", "body": "Order {{ order }} has left us."}},
+    "PreferenceRequest": {
+        "at_night": {
+            "channel": "email",
+            "recipient": "ada@example.com",
+            "opt_outs": ["news"],
+            "quiet_hours": {"start": "22:00", "end": "07:00", "time_zone": "Europe/Berlin"},
+        }
+    },
     "SuppressionRequest": {"left": {"channel": "email", "recipient": "ada@example.com"}},
 }
 """By the name of the schema that they are of."""

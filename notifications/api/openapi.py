@@ -127,12 +127,17 @@ FILTERS = [
     _parameter("priority", one_of(Priority.labels)),
     _parameter("to", text(), "Exactly as the notification shows it."),
     _parameter("batch", ID),
+    _parameter("digest", ID, "What was gathered in it, and what sends it."),
     _parameter("template", TEMPLATE_NAME),
     _parameter("idempotency_key", KEY),
     _parameter("created_after", TIME, "Created then or later."),
     _parameter("created_before", TIME, "Created earlier."),
     *PAGING,
 ]
+
+DRY_RUN = _parameter(
+    "dry_run", {"type": "boolean", "default": False}, "Tell what would happen, and store nothing."
+)
 
 PATHS: dict[str, Schema] = {
     "/notify": {
@@ -142,13 +147,14 @@ PATHS: dict[str, Schema] = {
             "summary": "Send a notification",
             "description": "It is stored when this answers 202, and will be sent or accounted for.",
             "tags": ["notifications"],
-            "parameters": [IDEMPOTENCY_KEY],
+            "parameters": [DRY_RUN, IDEMPOTENCY_KEY],
             "requestBody": _body("NotificationRequest"),
             "responses": {
                 "202": _answer("Accepted.", "Notification", Location=URI),
                 "200": _answer(
-                    "The key was used before: the notification as it is now.",
-                    "Notification",
+                    "The key was used before: the notification as it is now. "
+                    "With `dry_run`: what would happen.",
+                    "NotificationOrRehearsal",
                     Idempotent_Replayed=REPLAYED,
                 ),
                 **_problems(*ACCEPTING),
@@ -399,6 +405,45 @@ PATHS: dict[str, Schema] = {
                 "200": _answer("What would be sent.", "Preview"),
                 **_problems(*WRITING),
             },
+        },
+    },
+    "/preferences": {
+        "get": {
+            "operationId": "listPreferences",
+            "security": _for(KeyScope.READ),
+            "summary": "List what recipients want, newest first",
+            "tags": ["preferences"],
+            "parameters": [
+                _parameter("channel", one_of(CHANNELS)),
+                _parameter("recipient", text(), "The whole address, in any capitals."),
+                *PAGING,
+            ],
+            "responses": {
+                "200": _answer("A page.", "PreferencePage"),
+                **_problems(400, 401, 403, 405, 429, 503),
+            },
+        },
+        "put": {
+            "operationId": "putPreference",
+            "security": _for(KeyScope.MANAGE),
+            "summary": "Keep what a recipient wants, in place of what was kept before",
+            "tags": ["preferences"],
+            "requestBody": _body("PreferenceRequest"),
+            "responses": {
+                "200": _answer("Kept in its place.", "Preference"),
+                "201": _answer("Kept: there was nothing before.", "Preference"),
+                **_problems(400, 401, 403, 405, 413, 415, 429, 503),
+            },
+        },
+    },
+    "/preferences/{id}": {
+        "parameters": [BY_ID],
+        "delete": {
+            "operationId": "deletePreference",
+            "security": _for(KeyScope.MANAGE),
+            "summary": "Forget what a recipient wants",
+            "tags": ["preferences"],
+            "responses": {"204": {"description": "Forgotten."}, **_problems(*READING)},
         },
     },
     "/suppressions": {

@@ -101,6 +101,7 @@ def represent(template: Template, request: Request) -> dict[str, Any]:
         "url": reverse("notifications:template", (template.name,), request=request),
         "channel": template.channel,
         "is_transactional": template.is_transactional,
+        "category": template.category or None,
         "version": template.version,
         "created_at": rfc3339(template.created_at),
         "updated_at": rfc3339(template.updated_at),

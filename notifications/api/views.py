@@ -13,8 +13,10 @@ from ..messages import Draft
 from ..models import Tenant
 from ..pipeline import control
 from ..pipeline.accept import accept_batch, accept_one
+from ..pipeline.rehearse import rehearse
 from ..senders import parse_senders
 from ..validation import parse_notification, pointer_part
+from . import rehearsals
 from .base import TenantView, View
 from .pagination import link, page_of
 from .parsers import BATCH, ONE, read_optional_json
@@ -35,11 +37,17 @@ class NotifyView(TenantView):
     """`POST /notify`"""
 
     scopes = {"post": KeyScope.NOTIFY}
+    reads_query = True
 
     def post(self, request: Request) -> Response:
+        values = parse_list(self.query, rehearsals.PARAMETERS) if self.query else {}
         data = self.json(ONE)
         key = request.headers.get("Idempotency-Key")
-        accepted = accept_one(self.tenant, _draft(data, key, _senders(self.tenant)))
+        draft = _draft(data, key, _senders(self.tenant))
+        if values.get("dry_run"):
+            found = rehearse(self.tenant, draft)
+            return Response(rehearsals.represent_rehearsal(found, request))
+        accepted = accept_one(self.tenant, draft)
         body = represent(accepted.notification, request)
         if accepted.replayed:
             return Response(body, headers=REPLAYED)

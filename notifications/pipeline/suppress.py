@@ -28,21 +28,24 @@ class Target(NamedTuple):
     recipient: str
 
 
-Reasons = Mapping[int, SuppressionReason]
-"""Why some of a list of drafts are not to be sent, by their place in it."""
+class Why(NamedTuple):
+    """The error of a notification that is not sent."""
+
+    code: str
+    detail: str
 
 
-def held_drafts(tenant: Tenant, drafts: Sequence[Draft]) -> Reasons:
-    """Those that must not be sent."""
+def held_drafts(tenant: Tenant, drafts: Sequence[Draft]) -> Mapping[int, Why]:
+    """Those that must not be sent, by their place in the list."""
     if not tenant.has_suppressions:
         return {}
-    targets = [_targets(tenant.pk, draft) for draft in drafts]
+    targets = [targets_of(tenant.pk, draft) for draft in drafts]
     found = _find(chain.from_iterable(each.values() for each in targets))
     reasons = {
         index: _reason(_withheld(draft, wanted, found), wanted)
         for index, (draft, wanted) in enumerate(zip(drafts, targets, strict=True))
     }
-    return {index: reason for index, reason in reasons.items() if reason}
+    return {index: _why(reason) for index, reason in reasons.items() if reason}
 
 
 def withhold(token: UUID, rows: Sequence[Notification]) -> list[Notification]:
@@ -50,17 +53,36 @@ def withhold(token: UUID, rows: Sequence[Notification]) -> list[Notification]:
 
     Where a row goes to several, those of them that it must not be sent to are in its `withheld`.
     """
-    wanted = {row: _targets(row.tenant_id, row) for row in rows if row.tenant.has_suppressions}
+    wanted = {row: targets_of(row.tenant_id, row) for row in rows if row.tenant.has_suppressions}
     found = _find(chain.from_iterable(each.values() for each in wanted.values())) if wanted else {}
     held = {}
     for row, targets in wanted.items() if found else ():
         withheld = _withheld(row, targets, found)
         row.withheld = frozenset(withheld)
         if reason := _reason(withheld, targets):
-            held[row] = reason
+            held[row] = _why(reason)
     if held:
-        _end(token, held)
+        end(token, held)
     return [row for row in rows if row not in held]
+
+
+def targets_of(tenant_id: int, wanted: Draft | Notification) -> dict[str, Target]:
+    """All whom it goes to."""
+    channel = wanted.channel
+    recipients = recipients_of(wanted.to, wanted.content)
+    return {to: Target(tenant_id, channel, fold(channel, to)) for to in recipients}
+
+
+def end(token: UUID, held: Mapping[Notification, Why]) -> None:
+    """End rows of a lease, each for its reason, and tell of those that were still held."""
+    by_reason: dict[Why, list[UUID]] = defaultdict(list)
+    for row, why in held.items():
+        by_reason[why].append(row.pk)
+    with database.atomic():
+        for why, ids in by_reason.items():
+            moved = Notification.objects.suppress(ids, token, *why)
+            ended = [(row.pk, row.channel) for row in held if row.pk in moved]
+            database.on_commit(partial(tell_suppressed, ended))
 
 
 def tell_suppressed(ended: Iterable[tuple[UUID, str]]) -> None:
@@ -77,13 +99,6 @@ def _find(targets: Iterable[Target]) -> Mapping[Target, SuppressionReason]:
     found = Suppression.objects.on(recipients, tenant_id)
     reasons = {Target(tenant, channel, to): reason for tenant, channel, to, reason in found}
     return {target: reason for target, reason in reasons.items() if target in wanted}
-
-
-def _targets(tenant_id: int, wanted: Draft | Notification) -> dict[str, Target]:
-    """All whom it goes to."""
-    channel = wanted.channel
-    recipients = recipients_of(wanted.to, wanted.content)
-    return {to: Target(tenant_id, channel, fold(channel, to)) for to in recipients}
 
 
 def _withheld(
@@ -107,12 +122,5 @@ def _reason(
     return next(iter(withheld.values())) if len(withheld) == len(targets) else None
 
 
-def _end(token: UUID, held: Mapping[Notification, SuppressionReason]) -> None:
-    by_reason: dict[SuppressionReason, list[UUID]] = defaultdict(list)
-    for row, reason in held.items():
-        by_reason[reason].append(row.pk)
-    with database.atomic():
-        for reason, ids in by_reason.items():
-            moved = Notification.objects.suppress(ids, token, ERROR_CODE, detail_of(reason))
-            ended = [(row.pk, row.channel) for row in held if row.pk in moved]
-            database.on_commit(partial(tell_suppressed, ended))
+def _why(reason: SuppressionReason) -> Why:
+    return Why(ERROR_CODE, detail_of(reason))

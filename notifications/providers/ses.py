@@ -34,7 +34,15 @@ except ImportError as error:
     ) from error
 
 from . import sns
-from .http import KEPT_CONNECTIONS, retry_after, secret_option, timeouts, unanswered, url_option
+from .http import (
+    KEPT_CONNECTIONS,
+    retry_after,
+    secret_option,
+    taken,
+    timeouts,
+    unanswered,
+    url_option,
+)
 from .mime import full_email
 from .one_click import as_lines, one_click
 from .skeleton import to_wire
@@ -174,7 +182,7 @@ class SESProvider(OneByOne[dict[str, Any]]):
             return CREDENTIALS
         except (HTTPClientError, NoConnectionError) as error:
             return unanswered(error)
-        return Outcome.accepted(answer.get("MessageId") or "")
+        return taken(answer.get("MessageId"))
 
     def read_receipts(self, request: ReceiptRequest) -> list[ReportedReceipt]:
         return self._receipts.read(request)

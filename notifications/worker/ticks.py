@@ -53,13 +53,15 @@ class Result(NamedTuple):
     """Whether messages wait in a queue that was asked about."""
 
 
-def run_tick(worker: str, doubtful_queues: Sequence[str] = ()) -> Result:
+def run_tick(
+    worker: str, doubtful_queues: Sequence[str] = (), queues: Sequence[str] = ()
+) -> Result:
     """One tick, in the pool."""
     if not _running.acquire(blocking=False):
         return Result(None)
     close_old_connections()
     try:
-        delay = float(import_string(TICK)(worker))
+        delay = float(import_string(TICK)(worker, queues))
         return Result(delay, bool(doubtful_queues) and import_string(IS_UNHEARD)(doubtful_queues))
     except Exception as error:  # whatever it is, the next tick tries again
         logger.error("a tick failed: %s", describe(error))
@@ -130,7 +132,11 @@ class Ticks(bootsteps.StartStopStep):
         done = partial(self._done, consumer, turn)
         consumer.pool.apply_async(
             run_tick,
-            (consumer.hostname, self._watch.doubtful_queues() if self._watch else ()),
+            (
+                consumer.hostname,
+                self._watch.doubtful_queues() if self._watch else (),
+                list(consumer.app.amqp.queues.consume_from),
+            ),
             callback=done,
             error_callback=lambda _: done(Result(None)),
             timeout=HARD_LIMIT_SECONDS,

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from notifications.enums import State
-from notifications.models import Batch, Suppression, Tenant
+from notifications.models import Batch, Preference, Suppression, Tenant
 from notifications.pipeline import endpoints
 from project.wsgi import application
 from tests.api.conftest import new_key, stored, template
@@ -69,12 +69,14 @@ def ids(tenant: Tenant) -> dict[str, Any]:
     """One of each, by the first part of the path that leads to it."""
     batch = Batch.objects.create(tenant=tenant)
     suppression = Suppression.objects.create(tenant=tenant, channel="sms", recipient="+14155550123")
+    preference = Preference.objects.create(tenant=tenant, channel="sms", recipient="+14155550123")
     return {
         "notifications": stored(tenant, batch=batch, state=State.FAILED).pk,
         "batches": batch.pk,
         "endpoints": endpoints.create(tenant, "https://example.com/hook").pk,
         "templates": template(tenant).template.name,
         "suppressions": suppression.pk,
+        "preferences": preference.pk,
     }
 
 
