@@ -8,14 +8,14 @@ front must set `X-Forwarded-Proto` itself.
 
 import os
 import secrets
-import socket
 from pathlib import Path
 from typing import Any
 
 import django
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
-from prometheus_client import values
+
+from notifications.multiprocess import share_metrics
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -23,14 +23,8 @@ VAR_DIR.mkdir(exist_ok=True)
 
 env = Env()
 
-# All processes of this host count into files in one directory, and whichever is scraped adds them
-# up. Containers may share it too: each numbers its processes from 1, so the host goes in the name.
-os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(VAR_DIR / "metrics"))
-Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)
-_host = socket.gethostname()
-values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]  # it has no types
-    lambda: f"{_host}-{os.getpid()}"
-)
+# All processes of this host count into files in one directory, and whichever is scraped adds them up.
+share_metrics(VAR_DIR / "metrics")
 
 
 def _secret_key() -> str:
@@ -68,6 +62,7 @@ PUBLIC = not DEBUG and not set(ALLOWED_HOSTS) <= set(LOOPBACK)
 SECRET_KEY = _secret_key()
 PORT = env.int("PORT", 8000)
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", None)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
