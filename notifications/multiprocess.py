@@ -17,9 +17,9 @@ _part = ""
 
 
 def share_metrics(directory: str | Path) -> None:
-    """Count into `directory`, or where PROMETHEUS_MULTIPROC_DIR says; call it in the settings."""
-    os.environ.setdefault(DIRECTORY, str(directory))
-    Path(os.environ[DIRECTORY]).mkdir(parents=True, exist_ok=True)
+    """Count into files in `directory`; call it in the settings."""
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    os.environ[DIRECTORY] = str(directory)
     values.ValueClass = values.MultiProcessValue(_identity)  # type: ignore[no-untyped-call]
 
 

@@ -23,8 +23,8 @@ VAR_DIR.mkdir(exist_ok=True)
 
 env = Env()
 
-# All processes of this host count into files in one directory, and whichever is scraped adds them up.
-share_metrics(VAR_DIR / "metrics")
+# All processes of a host count into one directory, and whichever is scraped adds them up.
+share_metrics(env.str("PROMETHEUS_MULTIPROC_DIR", str(VAR_DIR / "metrics")))
 
 
 def _secret_key() -> str:

@@ -17,7 +17,7 @@ from django.db import connections
 
 from ..multiprocess import count_apart
 from .access import may_read, token
-from .metrics import CONTENT_TYPE, scrape
+from .metrics import CONTENT_TYPE, FENCED, scrape
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - others must show the token
 def start(port: int) -> None:
     """Serve this worker's metrics on `port` until it ends; call before its pool is made."""
     count_apart(str(port))
+    FENCED.inc(0)  # opens the file, so that what was never counted is told as zero
     parent = os.getpid()
     if os.fork() == 0:
         _serve_until_orphaned(port, parent)
