@@ -10,6 +10,7 @@ notification_accepted = Signal()
 """`notifications`: the rows just stored; `counts`: how many, by channel and priority.
 
 Who only counts is faster with `counts`: the models are made when `notifications` is looked at.
+`stored` is in between: id, tenant, channel and priority of each.
 """
 
 attempt_finished = Signal()
@@ -51,7 +52,7 @@ rows_rescued = Signal()
 """`reason`, `count`: rows that a lost worker had held were taken back."""
 
 writes_fenced = Signal()
-"""`count`: outcomes that came too late to be written."""
+"""`count`, `provider`: outcomes of it that came too late to be written."""
 
 limiter_degraded = Signal()
 """`reason`: what keeps the gates' books is away, so a local share of each limit applies.

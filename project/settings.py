@@ -13,9 +13,10 @@ from typing import Any
 
 import django
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env
+from environs import Env, validate
 
 from notifications.multiprocess import share_metrics
+from notifications.observability.formats import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -253,18 +254,9 @@ if env.bool("WEBHOOKS", False):
 if env.bool("WEBHOOK_LOOPBACK", False):
     NOTIFICATIONS["WEBHOOK_LOOPBACK"] = True
 
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "format": "{asctime} {levelname:<7} {name}: {message}",
-            "datefmt": "%Y-%m-%d %H:%M:%S",
-            "style": "{",
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    # Django's own handlers would write the same lines a second time, in another shape.
-    "loggers": {"django": {"handlers": [], "level": "INFO"}},
-}
+LOGGING = logging_config(
+    env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "json"])),
+    level=env.str("LOG_LEVEL", "INFO").upper(),
+    events=env.bool("LOG_EVENTS", True),
+    debug=DEBUG,
+)

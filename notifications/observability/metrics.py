@@ -19,7 +19,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from ..enums import (
     AttemptOutcome,
-    Channel,
     Priority,
     ReceiptState,
     WaitReason,

@@ -33,6 +33,7 @@ from ..signals import notification_accepted
 from ..suppression import ERROR_CODE, detail_of
 from . import database, relay, suppress
 from .templates import Resolved, resolve
+from .told import Stored
 
 LOCK_TIMEOUT = "2s"
 """How long a request waits for another one that is storing the same key."""
@@ -341,11 +342,17 @@ def _announce(call: Call, rows: Sequence[Row]) -> None:
         database.on_commit(lambda: _after_commit(call, rows))
 
 
+def _stored(call: Call, rows: Sequence[Row]) -> list[Stored]:
+    name = call.tenant.name
+    return [Stored(row["id"], name, row["channel"], row["priority"]) for row in rows]
+
+
 def _after_commit(call: Call, rows: Sequence[Row]) -> None:
     notification_accepted.send_robust(
         sender=Notification,
         notifications=SimpleLazyObject(lambda: [call.notification(row) for row in rows]),
         counts=Counter((row["channel"], row["priority"]) for row in rows),
+        stored=SimpleLazyObject(lambda: _stored(call, rows)),
     )
     suppress.tell_suppressed(
         (row["id"], row["channel"]) for row in rows if row["state"] == State.SUPPRESSED

@@ -1,4 +1,4 @@
-"""Targets as Prometheus sees them: asked again and again, the last answer of the dead remembered."""
+"""Targets as Prometheus sees them: asked again and again; what the dead said last is kept."""
 
 import threading
 import time

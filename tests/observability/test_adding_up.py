@@ -7,7 +7,6 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -129,10 +128,10 @@ class Truth:
 
 
 @pytest.fixture
-def host(processes: Processes, production_env: dict[str, str], tmp_path: Path) -> Iterator[Host]:
+def host(processes: Processes, production_env: dict[str, str], tmp_path: Path) -> Host:
     made = Host(processes, production_env, tmp_path)
     made.start()
-    yield made
+    return made
 
 
 def test_metrics_add_up_although_processes_are_killed(

@@ -1,4 +1,4 @@
-"""Alerts, runbook, dashboard and the page of metrics: they fit the code and each other, and work."""
+"""Alerts, runbook, dashboard and page of metrics: they fit the code and each other, and work."""
 
 import json
 import re
