@@ -13,7 +13,9 @@ class Origin(NamedTuple):
     traceparent: str = ""
 
 
-_origin: ContextVar[Origin] = ContextVar("notifications_origin", default=Origin())
+NOWHERE = Origin()
+
+_origin: ContextVar[Origin] = ContextVar("notifications_origin", default=NOWHERE)
 
 
 def origin() -> Origin:

@@ -201,6 +201,12 @@ class Notification(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     send_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
+    trace = models.CharField(
+        max_length=55,
+        default="",
+        editable=False,
+        help_text="The W3C traceparent of the span that accepted it.",
+    )
 
     state = models.CharField(max_length=11, choices=State, default=State.QUEUED)
     receipt_state = models.SmallIntegerField(choices=ReceiptState, default=ReceiptState.NONE)

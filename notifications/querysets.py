@@ -44,6 +44,7 @@ CLAIMED = (
     "metadata",
     "created_at",
     "send_at",
+    "trace",
     "wait_reason",
     "wait_scope",
     "attempt_count",

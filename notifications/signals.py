@@ -45,6 +45,9 @@ receipt_dismissed = Signal()
 notification that is known by now: it is kept for a week in case that changes.
 """
 
+rows_claimed = Signal()
+"""`channel`, `notifications`: a task holds them from now on, under a lease."""
+
 rows_snoozed = Signal()
 """`channel`, `reason`, `scope`, `count`: rows were put off, free of charge."""
 

@@ -158,6 +158,8 @@ CELERY_RESULT_EXTENDED = True
 
 PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 NOTIFICATIONS: dict[str, Any] = {"PUBLIC_URL": PUBLIC_URL} if PUBLIC_URL else {}
+if env.bool("TRACING", False):
+    NOTIFICATIONS["TRACING"] = True
 if redis_url := env.str("REDIS_URL", ""):
     NOTIFICATIONS["GATES"] = {
         "BACKEND": "notifications.gates.redis",

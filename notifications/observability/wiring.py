@@ -1,8 +1,12 @@
-"""Connects the signals to the logs, and to the metrics where prometheus_client is installed."""
+"""Connects the signals to the logs, to the metrics where prometheus_client is installed, and to
+OpenTelemetry where TRACING is on.
+"""
 
+from importlib import import_module
 from importlib.util import find_spec
 
 from .. import signals
+from ..conf import lenient_settings
 from . import logs
 
 signals.notification_accepted.connect(logs.log_accepted)
@@ -29,3 +33,6 @@ if find_spec("prometheus_client"):
     signals.writes_fenced.connect(metrics.count_fenced)
     signals.limiter_degraded.connect(metrics.count_limiter_degraded)
     signals.consumer_restarted.connect(metrics.count_consumer_restart)
+
+if lenient_settings().tracing:
+    import_module("notifications.observability.spans").start()

@@ -8,7 +8,7 @@ the relay gets the ids.
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import OperationalError
 from django.utils.functional import SimpleLazyObject
 
-from .. import bulk
+from .. import bulk, tracing
 from ..conf import get_settings
 from ..enums import Channel, Priority, State, SuppressionReason
 from ..exceptions import (
@@ -86,11 +86,17 @@ class Call:
     resolved: Resolved
     batch: Batch | None = None
     lock_timeout: str = ""
+    trace: str = ""
 
     @property
     def values(self) -> dict[str, Any]:
         batch_id = self.batch and self.batch.pk
-        return {"tenant_id": self.tenant.pk, "batch_id": batch_id, "created_at": self.now}
+        return {
+            "tenant_id": self.tenant.pk,
+            "batch_id": batch_id,
+            "created_at": self.now,
+            "trace": self.trace,
+        }
 
     def notification(self, row: Row) -> Notification:
         made = Notification(tenant=self.tenant, batch=self.batch, created_at=self.now, **row)
@@ -248,6 +254,12 @@ def _answer(call: Call, verdict: Verdict) -> Accepted | NotificationError:
 
 
 def _store(call: Call) -> Sequence[Verdict]:
+    """Store what is new, as part of the trace that asks for it."""
+    with tracing.accepting(len(call.resolved.drafts)) as trace:
+        return _store_traced(replace(call, trace=trace) if trace else call)
+
+
+def _store_traced(call: Call) -> Sequence[Verdict]:
     """Insert what is new, look up what the keys hold, judge each draft."""
     drafts = call.resolved.drafts
     relayed = len(drafts) == 1
