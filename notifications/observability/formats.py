@@ -74,7 +74,7 @@ class JSONFormatter(logging.Formatter):
             "logger": record.name,
             **_joined(record),
         }
-        return "\n".join(_dump(common | event) for event in self._events(record))
+        return "\n".join(_dump({**common, **event}) for event in self._events(record))
 
     def _events(self, record: logging.LogRecord) -> Iterable[Event]:
         if isinstance(record.msg, Events):
