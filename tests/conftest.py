@@ -16,6 +16,7 @@ from django.test import SimpleTestCase, TransactionTestCase
 from kombu import Connection
 
 from notifications.gates import forget_gates
+from notifications.pipeline.window import forget_windows
 from notifications.worker.configure import queues
 from tests.processes import Processes, environment
 from tests.servers import running
@@ -68,6 +69,7 @@ def _gates_are_forgotten() -> Iterator[None]:
     """What a process has heard of circuits and paces lasts a moment longer than a test's rows."""
     yield
     forget_gates()
+    forget_windows()
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.core.management import get_commands
+from django.db.models.functions import Now
 from django.test import Client
 from django.urls import URLPattern
 from django.utils.module_loading import import_string
@@ -23,8 +24,8 @@ from notifications.api_keys import make_key
 from notifications.channels import CONTENT_FIELDS
 from notifications.enums import AttemptOutcome, Channel, ReceiptState, State, Status, WaitReason
 from notifications.lifecycle import MOVES, STATUS_OF_STATE, Move, status_of
-from notifications.models import Tenant
-from notifications.pipeline import rescue, templates, tick
+from notifications.models import Tenant, Worker
+from notifications.pipeline import policy, rescue, templates, tick
 from notifications.pipeline.deliver import deliver
 from notifications.providers.simulated import OUTCOMES, WITH_AMOUNT
 from notifications.rendering import Part, compile_part, nodes, render, syntax
@@ -120,7 +121,9 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert seen >= set(PAGES) - {DOCS / "README.md"}
 
 
-@pytest.mark.parametrize("page", [README, *DECISIONS], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "page", [README, DOCS / "security.md", *DECISIONS], ids=lambda path: path.name
+)
 def test_every_test_it_names_is_there(page: Path) -> None:
     for name in re.findall(r"\btest_\w+", code(page)):
         assert f"def {name}(" in SOURCES or list((ROOT / "tests").rglob(f"{name}.py")), name
@@ -292,7 +295,7 @@ def _nested(place: tuple[str, ...], value: Mapping[str, Any]) -> Mapping[str, An
 def test_every_option_of_the_providers_is_listed() -> None:
     text = (DOCS / "settings.md").read_text()
     backends = re.findall(r"^### Options of `(\S+)`$", text, re.MULTILINE)
-    assert len(backends) == 4
+    assert len(backends) == 5
     for backend in backends:
         listed = names(DOCS / "settings.md", f"Options of `{backend}`")
         assert listed == set(import_string(backend).known_options)
@@ -458,6 +461,28 @@ def test_the_limits_of_templates_are_those_of_the_code() -> None:
 
 
 @pytest.mark.django_db
+def test_the_requests_of_the_page_on_preferences_are_answered_as_shown() -> None:
+    key = make_key()
+    tenant = Tenant.objects.create(name="demo")
+    tenant.api_keys.create(public_id=key.public_id, digest=key.digest)
+    client = Client(headers={"Authorization": f"Bearer {key.token}"})
+    requests: list[list[str]] = []
+    for kind, text in BLOCK.findall((DOCS / "preferences.md").read_text()):
+        requests += [[text]] if kind == "http" else []
+        requests[-1] += [text] if kind == "json" else []
+        if kind == "python":
+            exec(compile(text, "preferences.md", "exec"), {})
+    for request, body, *shown in requests:
+        method, path = request.split()
+        answer = client.generic(method, path, body, "application/json")
+        assert answer.status_code in (200, 201, 202), answer.content
+        said = _without_ids_and_times(answer.json())
+        for expected in map(json.loads, shown):
+            assert {name: said[name] for name in expected} == _without_ids_and_times(expected)
+    assert len(requests) == 5
+
+
+@pytest.mark.django_db
 def test_the_template_of_the_api_page_is_answered_as_shown() -> None:
     key = make_key()
     tenant = Tenant.objects.create(name="demo")
@@ -472,3 +497,21 @@ def test_the_template_of_the_api_page_is_answered_as_shown() -> None:
     assert {**shown, "url": None} == {**_without_ids_and_times(answer), "url": None}
     path = "/templates/order-shipped/preview"
     assert client.post(path, context, content_type="application/json").json() == said
+
+
+@pytest.mark.django_db
+def test_the_rehearsal_of_the_api_page_is_answered_as_shown(settings: Any) -> None:
+    settings.NOTIFICATIONS = {"CHANNELS": {"sms": {"RATE_LIMIT": "50/s"}}}
+    Worker.objects.create(name="w@host", seen_at=Now())
+    policy.forget()
+    key = make_key()
+    tenant = Tenant.objects.create(name="demo")
+    tenant.api_keys.create(public_id=key.public_id, digest=key.digest)
+    client = Client(headers={"Authorization": f"Bearer {key.token}"})
+    text = (DOCS / "api.md").read_text()
+    text = text.partition("\n### Try it without sending\n")[2].partition("\n## ")[0]
+    [shown] = [json.loads(block) for kind, block in BLOCK.findall(text) if kind == "json"]
+    asked = {"channel": shown["channel"], "to": shown["to"], "body": shown["content"]["body"]}
+    answer = client.post("/notify?dry_run=true", asked, content_type="application/json").json()
+    assert answer.pop("earliest_send_at")
+    assert answer == {name: value for name, value in shown.items() if name != "earliest_send_at"}

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.auth import get_permission_codename
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
@@ -31,6 +32,9 @@ TIMES = {
     "next due": "due_at",
     "expires": "expires_at",
 }
+
+SHOWN_APART = frozenset({"attachments", "mime"})
+"""What of the content is not shown as JSON."""
 
 LOOKUPS = ("status", "tenant", "channel__exact", "priority__exact", "batch__exact")
 """What the address of the list may ask for: the filters, and the link from a batch."""
@@ -92,7 +96,19 @@ class NotificationAdmin(ReadOnlyAdmin):
     inlines = (AttemptInline, ReceiptInline)
     fieldsets = (
         (None, {"fields": ("id", "status", "waiting", "error_code", "error_detail")}),
-        ("Message", {"fields": ("channel", "to", "content_shown", "metadata_shown")}),
+        (
+            "Message",
+            {
+                "fields": (
+                    "channel",
+                    "to",
+                    "content_shown",
+                    "attachments",
+                    "source",
+                    "metadata_shown",
+                )
+            },
+        ),
         ("Timeline", {"fields": ("timeline",)}),
         (
             "Delivery",
@@ -107,7 +123,20 @@ class NotificationAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        ("Origin", {"fields": ("tenant", "template", "priority", "batch", "idempotency_key")}),
+        (
+            "Origin",
+            {
+                "fields": (
+                    "tenant",
+                    "template",
+                    "category",
+                    "priority",
+                    "batch",
+                    "in_digest",
+                    "idempotency_key",
+                )
+            },
+        ),
     )
 
     class Media:
@@ -138,6 +167,15 @@ class NotificationAdmin(ReadOnlyAdmin):
     def to_be_cancelled(self, notification: Notification) -> str:
         return "yes" if notification.cancel_requested else "no"
 
+    @admin.display(description="digest")
+    def in_digest(self, notification: Notification) -> str:
+        """Which notification sends the digest, or that it is open."""
+        digest = notification.digest
+        if digest is None:
+            return "-"
+        sent_by = "sends it" if digest.notification_id == notification.pk else "is sent by"
+        return f"{digest.key}: {sent_by} {digest.notification_id or 'none yet'}"
+
     @admin.display(description="recipient")
     def recipient(self, notification: Notification) -> str:
         to = notification.to
@@ -155,7 +193,17 @@ class NotificationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="content")
     def content_shown(self, notification: Notification) -> SafeString:
-        return pretty(notification.content)
+        return pretty({n: v for n, v in notification.content.items() if n not in SHOWN_APART})
+
+    @admin.display(description="source")
+    def source(self, notification: Notification) -> SafeString:
+        """A whole e-mail, where it is in its row."""
+        return format_html("<pre>{}</pre>", notification.content.get("mime") or "")
+
+    @admin.display(description="attachments")
+    def attachments(self, notification: Notification) -> str:
+        files = notification.content.get("attachments", ())
+        return ", ".join(f"{file['filename']} ({filesizeformat(file['size'])})" for file in files)
 
     @admin.display(description="metadata")
     def metadata_shown(self, notification: Notification) -> SafeString:

@@ -24,6 +24,8 @@ from .words import moment, pretty
 
 PREVIEW = "admin/notifications/template/preview.html"
 
+PARTS_SHOWN = ("subject", "body", "html")
+
 ALONE = (
     '<meta http-equiv="Content-Security-Policy" '
     "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
@@ -55,6 +57,7 @@ class TemplateForm(ModelForm):
         data = {name: values[name].replace("\r\n", "\n") for name in PARTS if values.get(name)}
         for name in ("channel", "is_transactional"):
             data[name] = values.get(name, getattr(self.instance, name))
+        data["category"] = values.get("category") or None
         try:
             self.draft = parse_template(data)
         except InvalidNotification as error:
@@ -95,7 +98,7 @@ class TemplateAdmin(ModelAdmin):
     ordering = ("name", "pk")
     actions = ("archive",)
     inlines = (VersionInline,)
-    fields = ("tenant", "name", "channel", "is_transactional", "subject", "body", "html")
+    fields = ("tenant", "name", "channel", "is_transactional", "category", *PARTS_SHOWN)
 
     @admin.display(description="in use", boolean=True)
     def in_use(self, template: Template) -> bool:

@@ -11,9 +11,10 @@ from rest_framework.reverse import reverse
 
 from ..enums import Priority, ReceiptState, State, Status, WaitReason
 from ..lifecycle import TERMINAL, status_of
-from ..models import Attempt, Batch, Notification, Receipt
+from ..models import Attempt, Batch, Digest, Notification, Receipt
 from ..pipeline.accept import BatchAnswer
-from ..pipeline.explain import waiting
+from ..pipeline.explain import Waiting, waiting
+from ..pipeline.forecast import forecast_of_batch
 
 
 def represent(notification: Notification, request: Request) -> dict[str, Any]:
@@ -25,6 +26,7 @@ def represent(notification: Notification, request: Request) -> dict[str, Any]:
         "to": notification.to,
         "template": notification.template,
         "subject": notification.content.get("subject"),
+        "category": notification.category or None,
         "priority": Priority(notification.priority).label,
         "status": notification.status.value,
         "created_at": rfc3339(notification.created_at),
@@ -45,17 +47,18 @@ def represent(notification: Notification, request: Request) -> dict[str, Any]:
 
 
 def represent_detail(notification: Notification, request: Request) -> dict[str, Any]:
-    """The notification with its attempts, its receipts and what it is waiting for."""
+    """The notification with attempts, receipts, its digest and what it is waiting for."""
     return {
         **represent(notification, request),
         "attempts": [_attempt(attempt) for attempt in notification.attempts.all()],
         "receipts": [_receipt(receipt) for receipt in notification.receipts.all()],
-        "waiting": _waiting(notification),
+        "digest": notification.digest and _digest(notification.digest),
+        "waiting": waiting_of(waiting(notification)),
     }
 
 
 def represent_batch(batch: Batch, request: Request) -> dict[str, Any]:
-    """The batch with its notifications counted by status; finished when none can still be sent."""
+    """The batch counted by status; finished when none can still be sent, else with a forecast."""
     rows = (
         Notification.objects.filter(batch=batch)
         .values("state", "receipt_state")
@@ -68,6 +71,7 @@ def represent_batch(batch: Batch, request: Request) -> dict[str, Any]:
         counts[status] += row["count"]
     finished = all(row["state"] in TERMINAL for row in rows)
     times = [row["last"] for row in rows if row["last"]]
+    forecast = None if finished else forecast_of_batch(batch)
     return {
         "id": str(batch.pk),
         "url": batch_url(batch, request),
@@ -75,6 +79,8 @@ def represent_batch(batch: Batch, request: Request) -> dict[str, Any]:
         "total": counts.total(),
         "counts": {status.value: counts[status] for status in Status},
         "finished_at": rfc3339(max(times)) if finished and times else None,
+        "forecast": rfc3339(forecast.done_at) if forecast else None,
+        "forecast_detail": forecast.detail if forecast else None,
     }
 
 
@@ -138,8 +144,19 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def _waiting(notification: Notification) -> dict[str, Any] | None:
-    found = waiting(notification)
+def _digest(digest: Digest) -> dict[str, Any]:
+    """What it was gathered into, or what it sends."""
+    return {
+        "id": str(digest.pk),
+        "key": digest.key,
+        "count": digest.count,
+        "closes_at": rfc3339(digest.closes_at),
+        "notification": digest.notification_id and str(digest.notification_id),
+    }
+
+
+def waiting_of(found: Waiting | None) -> dict[str, Any] | None:
+    """What is being waited for, as the API has it."""
     if found is None:
         return None
     return {

@@ -6,13 +6,17 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ..enums import Status
+from ..enums import KeyScope, Status
 from ..exceptions import FieldError, InvalidNotification
 from ..idempotency import digest, parse_key
 from ..messages import Draft
+from ..models import Tenant
 from ..pipeline import control
 from ..pipeline.accept import accept_batch, accept_one
+from ..pipeline.rehearse import rehearse
+from ..senders import parse_senders
 from ..validation import parse_notification, pointer_part
+from . import rehearsals
 from .base import TenantView, View
 from .pagination import link, page_of
 from .parsers import BATCH, ONE, read_optional_json
@@ -32,9 +36,18 @@ REPLAYED = {"Idempotent-Replayed": "true"}
 class NotifyView(TenantView):
     """`POST /notify`"""
 
+    scopes = {"post": KeyScope.NOTIFY}
+    reads_query = True
+
     def post(self, request: Request) -> Response:
+        values = parse_list(self.query, rehearsals.PARAMETERS) if self.query else {}
         data = self.json(ONE)
-        accepted = accept_one(self.tenant, _draft(data, request.headers.get("Idempotency-Key")))
+        key = request.headers.get("Idempotency-Key")
+        draft = _draft(data, key, _senders(self.tenant))
+        if values.get("dry_run"):
+            found = rehearse(self.tenant, draft)
+            return Response(rehearsals.represent_rehearsal(found, request))
+        accepted = accept_one(self.tenant, draft)
         body = represent(accepted.notification, request)
         if accepted.replayed:
             return Response(body, headers=REPLAYED)
@@ -44,12 +57,14 @@ class NotifyView(TenantView):
 class NotifyBatchView(TenantView):
     """`POST /notify/batch`"""
 
+    scopes = {"post": KeyScope.NOTIFY}
+
     def post(self, request: Request) -> Response:
         key = _header_key(request.headers.get("Idempotency-Key"))
-        items = _items(self.json(BATCH))
+        items, senders = _items(self.json(BATCH)), _senders(self.tenant)
         answer = accept_batch(
             self.tenant,
-            [_draft_or_errors(item) for item in items],
+            [_draft_or_errors(item, senders) for item in items],
             idempotency_key=key,
             fingerprint=digest(items) if key else "",
         )
@@ -62,6 +77,7 @@ class NotifyBatchView(TenantView):
 class NotificationListView(TenantView):
     """`GET /notifications`"""
 
+    scopes = {"get": KeyScope.READ}
     reads_query = True
 
     def get(self, request: Request) -> Response:
@@ -82,12 +98,16 @@ class NotificationListView(TenantView):
 class NotificationView(TenantView):
     """`GET /notifications/{id}`"""
 
+    scopes = {"get": KeyScope.READ}
+
     def get(self, request: Request, id: str) -> Response:
         return Response(represent_detail(self.notification(id), request))
 
 
 class CancelView(TenantView):
     """`POST /notifications/{id}/cancel`"""
+
+    scopes = {"post": KeyScope.NOTIFY}
 
     def post(self, request: Request, id: str) -> Response:
         refuse_fields(read_optional_json(request._request))
@@ -101,6 +121,8 @@ class CancelView(TenantView):
 class RetryView(TenantView):
     """`POST /notifications/{id}/retry`"""
 
+    scopes = {"post": KeyScope.NOTIFY}
+
     def post(self, request: Request, id: str) -> Response:
         risk = _accepts_risk(read_optional_json(request._request))
         notification = control.retry(self.notification(id), accept_duplicate_risk=risk)
@@ -111,12 +133,16 @@ class RetryView(TenantView):
 class BatchView(TenantView):
     """`GET /batches/{id}`"""
 
+    scopes = {"get": KeyScope.READ}
+
     def get(self, request: Request, id: str) -> Response:
         return Response(represent_batch(self.batch(id), request))
 
 
 class CancelBatchView(TenantView):
     """`POST /batches/{id}/cancel`"""
+
+    scopes = {"post": KeyScope.NOTIFY}
 
     def post(self, request: Request, id: str) -> Response:
         refuse_fields(read_optional_json(request._request))
@@ -133,13 +159,17 @@ class NothingView(View):
         raise Refused(NOT_FOUND)
 
 
-def _draft(data: dict[str, Any], header: str | None) -> Draft:
+def _senders(tenant: Tenant) -> Collection[str]:
+    return parse_senders(tenant.senders) if tenant.senders else ()
+
+
+def _draft(data: dict[str, Any], header: str | None, senders: Collection[str]) -> Draft:
     """The draft of a body and its `Idempotency-Key` header, which say the key between them."""
     errors: list[FieldError] = []
     if header is not None:
         data, errors = _with_key(data, header)
     try:
-        draft = parse_notification(data)
+        draft = parse_notification(data, senders=senders)
     except InvalidNotification as error:
         raise InvalidNotification([*error.errors, *errors]) from error
     if errors:
@@ -184,9 +214,9 @@ def _items(data: Mapping[str, Any]) -> list[Any]:
     return items
 
 
-def _draft_or_errors(item: Any) -> Draft | InvalidNotification:
+def _draft_or_errors(item: Any, senders: Collection[str]) -> Draft | InvalidNotification:
     try:
-        return parse_notification(item)
+        return parse_notification(item, senders=senders)
     except InvalidNotification as error:
         return error
 

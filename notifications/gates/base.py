@@ -11,7 +11,7 @@ from uuid import uuid4
 from ..enums import CircuitState
 from ..messages import Circuit, Grant, Pace, Passage, Tally, Want
 from ..signals import circuit_changed, provider_slowed
-from . import pace
+from . import gcra, pace
 from .circuit import Rules
 
 FRESH_SECONDS = 0.25
@@ -42,6 +42,16 @@ class Limiter(ABC):
 
         A want without limits is granted in full. Raises what the backend raises when it is away.
         """
+
+    def peek(self, wants: Sequence[Want]) -> list[Grant]:
+        """What `take` would answer to each want if it came alone; nothing is taken or written."""
+        keys = sorted({limit.key for want in wants for limit in want.limits})
+        arrivals, now = self._arrivals(keys) if keys else ({}, 0.0)
+        return [gcra.take(want, dict(arrivals), now) for want in wants]
+
+    @abstractmethod
+    def _arrivals(self, keys: Sequence[str]) -> tuple[Mapping[str, float], float]:
+        """What is kept of `keys`, those never used left out, and the clock it goes by."""
 
 
 class Step(NamedTuple):

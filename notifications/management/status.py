@@ -1,22 +1,22 @@
 """What an operator wants to know first, gathered from cheap queries."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
 from celery import current_app
-from django.db.models import Count
+from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q
 from django.db.models.functions import Now
 
 from ..conf import get_settings
-from ..enums import Channel, CircuitState, Scope, State, WaitReason
+from ..enums import Channel, CircuitState, Priority, Scope, State, WaitReason
 from ..gates import get_breaker
 from ..lifecycle import FRESH, IN_FLIGHT, TRIED
 from ..models import Notification, Pause, Tenant
 from ..observability import readiness, stats
-from ..pipeline import explain, pace, policy
+from ..pipeline import database, explain, forecast, pace, policy
 
 LATE_SECONDS = 60.0
 
@@ -69,11 +69,23 @@ class PauseSet:
 
 
 @dataclass(frozen=True, slots=True)
+class GoneIn:
+    """When what is due of a channel, so urgent or more, will have gone; None if nobody knows."""
+
+    channel: Channel
+    priority: Priority
+    waiting: int
+    seconds: float | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     parts: list[readiness.Part]
     backlog: list[stats.Backlog]
     oldest_due: list[stats.OldestDue]
     waiting_on: list[WaitingOn]
+    forecasts: list[GoneIn]
     in_flight: InFlight
     providers: list[ProviderSeen]
     limits: list[LimitSet]
@@ -91,6 +103,7 @@ def gather() -> Report:
         backlog=backlog,
         oldest_due=oldest,
         waiting_on=waiting,
+        forecasts=list(forecasts(oldest)),
         in_flight=in_flight(),
         providers=list(providers()),
         limits=list(limits()),
@@ -107,19 +120,44 @@ def gather() -> Report:
 def waiting_on() -> list[WaitingOn]:
     """Why the backlog has not gone yet, the largest share first."""
     told_by = ("wait_reason", "wait_scope", "provider", "was_ambiguous", "error_code")
-    kinds = ("channel", "tenant", "state", *told_by)
+    kinds = ("channel", "tenant", "state", "priority", *told_by, "is_later")
+    is_later = ExpressionWrapper(Q(due_at__gt=Now()), output_field=BooleanField())
     # A query each: they have partial indexes of their own, which one for all could not use.
     sets = (Notification.objects.in_states(states) for states in (FRESH, TRIED, {State.UNKNOWN}))
-    counted = (rows.values(*kinds).annotate(rows=Count("pk")).order_by() for rows in sets)
+    counted = (
+        rows.annotate(is_later=is_later)
+        .values(*kinds)
+        .annotate(rows=Count("pk"), first=Min("due_at"))
+        .order_by()
+        for rows in sets
+    )
     groups = list(chain.from_iterable(counted))
     tenants = Tenant.objects.in_bulk({group["tenant"] for group in groups})
     counts: Counter[tuple[Channel, WaitReason, str]] = Counter()
+    holds = explain.Holds()
     for group in groups:
         rows, tenant = group.pop("rows"), tenants[group.pop("tenant")]
-        found = explain.waiting(Notification(**group, tenant=tenant))
+        del group["is_later"]
+        row = Notification(due_at=group.pop("first"), **group, tenant=tenant)
+        found = explain.waiting(row, holds, ahead=rows - 1)
         if found:
             counts[Channel(group["channel"]), found.reason, found.scope] += rows
     return [WaitingOn(*kind, count) for kind, count in counts.most_common()]
+
+
+def forecasts(oldest: Sequence[stats.OldestDue]) -> Iterator[GoneIn]:
+    """For each lane in which something is due."""
+    now = database.now()
+    for due in oldest:
+        found = forecast.forecast_of_backlog(due.channel, due.priority)
+        seconds = (found.done_at - now).total_seconds() if found.done_at else None
+        yield GoneIn(
+            due.channel,
+            due.priority,
+            found.waiting,
+            None if seconds is None else max(0.0, seconds),
+            found.detail,
+        )
 
 
 def in_flight() -> InFlight:

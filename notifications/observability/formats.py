@@ -45,6 +45,9 @@ def logging_config(
         "loggers": {
             # Django's own handlers would write the same lines a second time, in another shape.
             "django": {"handlers": [], "level": level},
+            # Below this they write down what they are given: recipients, contents, signatures.
+            "django.db.backends": {"level": "INFO"},
+            "botocore": {"level": "INFO"},
             EVENTS: {"level": level if events else "WARNING"},
         },
     }

@@ -1,80 +1,195 @@
-"""Why a notification has not gone yet, in words."""
+"""Why a notification has not gone yet, in words: the truth of this moment.
 
-from dataclasses import dataclass
-from datetime import datetime
+What it was put off for may be over by now, and what is due may meet something that nobody has
+met yet. So the row says only when it is looked at next; what it would meet is asked anew.
+"""
 
-from ..enums import Scope, State, WaitReason
-from ..lifecycle import WAITING
-from ..models import Notification
-from . import policy, route
+from dataclasses import replace
+from datetime import datetime, timedelta
 
+from django.db.models import Count, Q
+from django.db.models.functions import Now
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What is being waited for: `scope` names it, `until` is when it is looked at again."""
+from ..enums import Channel, Priority, Scope, State, WaitReason
+from ..lifecycle import FRESH, IN_FLIGHT, TRIED, WAITING
+from ..models import Endpoint, Notification
+from . import capacity, route
+from .holds import LIVE_SECONDS, Holds, Waiting, in_words
+from .reconcile import AFTER_SECONDS, UNTIL_SECONDS, can_look_up
 
-    reason: WaitReason
-    scope: str
-    until: datetime | None
-    detail: str
+__all__ = ["AHEAD_MAX", "Holds", "Waiting", "waiting"]
 
-    def as_dict(self) -> dict[str, object]:
-        return {
-            "reason": self.reason.value,
-            "scope": self.scope,
-            "until": self.until,
-            "detail": self.detail,
-        }
+AHEAD_MAX = 10_000
+"""How many are counted ahead of one at most."""
 
 
-def waiting(notification: Notification) -> Waiting | None:
-    """What `notification` waits for; None when it is on its way or has arrived at its end."""
-    if notification.state == State.UNKNOWN:
-        return Waiting(
-            WaitReason.RECONCILE,
-            _scope(Scope.PROVIDER, notification.provider),
-            None,
-            "an attempt's outcome is not known: a receipt may tell, or retry it by hand",
-        )
-    if notification.state not in WAITING:
+def waiting(
+    row: Notification, holds: Holds | None = None, ahead: int | None = None
+) -> Waiting | None:
+    """What `row` waits for; None when it is on its way or has arrived at its end.
+
+    A handful of statements, however many wait. Share `holds` among rows that are looked at in
+    the same moment; `ahead` of it are so many, where that has been counted already.
+    """
+    if row.state == State.UNKNOWN:
+        return _of_unknown(row)
+    if row.state == State.IN_DIGEST and row.digest:
+        detail = "it is gathered with others of its digest, which closes then"
+        scope = f"digest:{row.digest.key}"
+        return Waiting(WaitReason.DIGEST, scope, row.digest.closes_at, detail)
+    if row.state in IN_FLIGHT:
+        return _of_lapsed(row, holds or Holds())
+    if row.state in WAITING:
+        return _of_waiting(row, holds or Holds(), ahead)
+    return None
+
+
+def _of_unknown(row: Notification) -> Waiting:
+    scope = _scope(Scope.PROVIDER, row.provider)
+    until = _asked_at(row)
+    if until:
+        detail = f"an attempt's outcome is not known: {row.provider} is asked what became of it"
+    else:
+        detail = "an attempt's outcome is not known: a receipt may tell, or retry it by hand"
+    return Waiting(WaitReason.RECONCILE, scope, until, detail)
+
+
+def _asked_at(row: Notification) -> datetime | None:
+    """When its provider is asked next about what became of it; None where that does not happen."""
+    if row.dispatched_at is None or not can_look_up(row.provider):
         return None
-    return _paused(notification) or _put_off(notification)
+    at = max(row.due_at, row.dispatched_at + timedelta(seconds=AFTER_SECONDS))
+    return at if at < row.dispatched_at + timedelta(seconds=UNTIL_SECONDS) else None
 
 
-def _paused(notification: Notification) -> Waiting | None:
-    snapshot, tenant = policy.current(), notification.tenant.name
-    scopes = [
-        snapshot.pause_on(notification.channel, provider, tenant)
-        for provider in route.candidates(notification)
-    ]
-    scope = scopes[0]
-    if scope is None or not all(scopes):
+def _of_lapsed(row: Notification, holds: Holds) -> Waiting | None:
+    """A worker has it, which is no waiting, unless that worker is gone."""
+    if row.lease_until is None or row.lease_until > holds.now:
         return None
-    return Waiting(WaitReason.PAUSED, scope, None, f"{scope.replace(':', ' ')} is paused")
+    if row.state == State.LEASED:
+        return _queue(row, None, "the worker that held it is gone; it goes back in line")
+    detail = "the worker that was sending it is gone; what became of it is being settled"
+    return Waiting(WaitReason.RECONCILE, _scope(Scope.PROVIDER, row.provider), None, detail)
 
 
-def _put_off(notification: Notification) -> Waiting:
-    channel = _scope(Scope.CHANNEL, notification.channel)
-    if notification.state == State.SCHEDULED:
-        return Waiting(WaitReason.SCHEDULED, channel, notification.due_at, "its send_at is later")
-    if notification.wait_reason == WaitReason.RATE_LIMIT:
-        scope = notification.wait_scope
-        detail = f"the limit {scope} is used up"
-        return Waiting(WaitReason.RATE_LIMIT, scope, notification.due_at, detail)
-    if notification.wait_reason == WaitReason.CIRCUIT_OPEN:
-        scope = notification.wait_scope
-        detail = f"the circuit of {scope.replace(':', ' ')} is open because it fails; asked again"
-        return Waiting(WaitReason.CIRCUIT_OPEN, scope, notification.due_at, detail)
-    if route.is_pointed(notification):
-        scope = notification.wait_scope
-        detail = f"{notification.provider} has refused it; {scope.replace(':', ' ')} is asked next"
-        return Waiting(WaitReason.QUEUE, scope, notification.due_at, detail)
-    if notification.state == State.RETRY_WAIT:
-        scope = _scope(Scope.PROVIDER, notification.provider)
-        number = notification.attempt_count
-        detail = f"attempt {number} came to {notification.error_code or 'nothing'}; the next is due"
-        return Waiting(WaitReason.BACKOFF, scope, notification.due_at, detail)
-    return Waiting(WaitReason.QUEUE, channel, None, "it is due and waits for a worker")
+def _of_waiting(row: Notification, holds: Holds, ahead: int | None) -> Waiting:
+    # What nothing has put off is due, whichever of two clocks is a moment ahead.
+    is_later = row.due_at > holds.now and bool(row.wait_reason or row.state != State.QUEUED)
+    if row.expires_at and row.expires_at <= holds.now:
+        return _queue(row, None, "its expires_at has passed; it is about to end as expired")
+    if is_later and row.state == State.SCHEDULED:
+        channel = _scope(Scope.CHANNEL, row.channel)
+        return Waiting(WaitReason.SCHEDULED, channel, row.due_at, "its send_at is later")
+    held = holds.on_all(row.channel, route.candidates(row), row.tenant.name)
+    if is_later:
+        return _of_put_off(row, holds, held)
+    return held or _of_due(row, holds, ahead)
+
+
+def _of_put_off(row: Notification, holds: Holds, held: Waiting | None) -> Waiting:
+    """It is not looked at before its time; whichever is in its way for longer is the reason."""
+    if held and (held.until is None or held.until >= row.due_at):
+        return held
+    if held and held.reason == row.wait_reason:
+        return replace(held, until=row.due_at)
+    if row.wait_scope.startswith("endpoint:"):
+        return _of_receiver(row)
+    if row.wait_reason == WaitReason.QUIET_HOURS:
+        detail = "its recipient has quiet hours until then"
+        return Waiting(WaitReason.QUIET_HOURS, "", row.due_at, detail)
+    if row.wait_reason == WaitReason.RATE_LIMIT:
+        return _of_limited(row, holds)
+    if row.wait_reason in (WaitReason.CIRCUIT_OPEN, WaitReason.PAUSED):
+        return _over(row)
+    if route.is_pointed(row):
+        return _queue(row, row.due_at, "it has its turn then")
+    if row.state == State.RETRY_WAIT:
+        return _of_backoff(row)
+    return _queue(row, row.due_at, "it has been put off")
+
+
+def _of_receiver(row: Notification) -> Waiting:
+    """Its receiver alone fails; whatever else goes out is not held up by that."""
+    found = Endpoint.objects.filter(pk=row.wait_scope.removeprefix("endpoint:")).first()
+    if found is None or not found.is_active:
+        return _over(row)
+    if found.failing_since is None:
+        detail = "its endpoint failed, or its secret could not be read; it is tried again"
+    else:
+        since = f"{found.failing_since:%Y-%m-%d %H:%M:%S} UTC"
+        detail = f"its endpoint does nothing but fail since {since}; one message at a time tries it"
+    return Waiting(WaitReason.CIRCUIT_OPEN, row.wait_scope, row.due_at, detail)
+
+
+def _of_limited(row: Notification, holds: Holds) -> Waiting:
+    ways = [(row.channel, provider, row.tenant.name) for provider in route.candidates(row)]
+    if row.wait_scope not in {limit.key for way in ways for limit in holds.limits(*way)}:
+        return _over(row)
+    detail = f"the limit {in_words(row.wait_scope)} was used up; it has its turn then"
+    return Waiting(WaitReason.RATE_LIMIT, row.wait_scope, row.due_at, detail)
+
+
+def _over(row: Notification) -> Waiting:
+    """What it was put off for is there no longer; it was told to come back at its time."""
+    what = in_words(row.wait_scope)
+    return _queue(row, row.due_at, f"{what} held it up and does so no longer; it goes on then")
+
+
+def _of_backoff(row: Notification) -> Waiting:
+    scope = _scope(Scope.PROVIDER, row.provider)
+    came_to = row.error_code or "nothing"
+    detail = f"attempt {row.attempt_count} came to {came_to}; the next is due then"
+    return Waiting(WaitReason.BACKOFF, scope, row.due_at, detail)
+
+
+def _of_due(row: Notification, holds: Holds, ahead: int | None) -> Waiting:
+    if not holds.has_any_worker:
+        return _queue(row, None, f"no worker has been seen in the last {LIVE_SECONDS:.0f} s")
+    if not holds.has_worker(row.channel, row.priority):
+        lane = f"{row.channel}.{Priority(row.priority).label}"
+        return _queue(row, None, f"no worker reads the queue notifications.{lane}")
+    ahead = _ahead(row) if ahead is None else ahead
+    return _of_crowd(row, holds, ahead) or _queue(row, None, f"it is due; {_many(ahead)}")
+
+
+def _of_crowd(row: Notification, holds: Holds, ahead: int) -> Waiting | None:
+    """Where more wait than a limit lets go at once, it is the limit that is waited for."""
+    tightest = capacity.tightest(holds, Channel(row.channel), row.tenant.name)
+    if tightest is None or ahead < tightest.burst:
+        return None
+    seconds = ahead / tightest.rate
+    until = holds.now + timedelta(seconds=seconds) if ahead <= AHEAD_MAX else None
+    detail = f"{_many(ahead)}, and no more go than {in_words(tightest.key)} allows"
+    return Waiting(WaitReason.RATE_LIMIT, tightest.key, until, detail)
+
+
+def _ahead(row: Notification) -> int:
+    """How many of its tenant and its lane stand before it, up to one more than AHEAD_MAX.
+
+    What has a message in the broker goes before what has none.
+    """
+    kind = TRIED if row.state in TRIED else FRESH
+    lane = Notification.objects.in_states(kind).filter(
+        channel=row.channel,
+        priority=row.priority,
+        tenant=row.tenant_id,
+        publish_at__lt=row.publish_at,
+    )
+    first = lane.order_by("publish_at")[: AHEAD_MAX + 1]
+    return int(first.aggregate(count=Count("pk", filter=Q(due_at__lte=Now())))["count"])
+
+
+def _many(ahead: int) -> str:
+    if ahead > AHEAD_MAX:
+        return f"more than {AHEAD_MAX:,} of its tenant are ahead of it"
+    return f"{ahead:,} of its tenant {'is' if ahead == 1 else 'are'} ahead of it"
+
+
+def _queue(row: Notification, until: datetime | None, detail: str) -> Waiting:
+    if route.is_pointed(row):
+        asked = f"{row.provider} has refused it; {in_words(row.wait_scope)} is asked next"
+        return Waiting(WaitReason.QUEUE, row.wait_scope, until, f"{asked}; {detail}")
+    return Waiting(WaitReason.QUEUE, _scope(Scope.CHANNEL, row.channel), until, detail)
 
 
 def _scope(scope: Scope, name: str) -> str:

@@ -12,7 +12,16 @@ from django.db import OperationalError
 from notifications.api import views
 from notifications.api.parsers import BATCH
 from notifications.enums import AttemptOutcome, ReceiptState, State, WaitReason
-from notifications.models import Attempt, Batch, Notification, Receipt, Tenant
+from notifications.models import (
+    Attempt,
+    Batch,
+    Notification,
+    RateLimit,
+    Receipt,
+    Tenant,
+    Worker,
+)
+from notifications.pipeline import forecast, policy
 from tests.api.conftest import API, EMAIL, stored
 
 pytestmark = pytest.mark.django_db
@@ -81,9 +90,9 @@ def test_a_problem_points_at_a_value_and_never_repeats_it(api: API) -> None:
 
 
 def test_an_unknown_parameter_never_sends(api: API) -> None:
-    response = api.post("/notify?dry_run=true", EMAIL)
+    response = api.post("/notify?dryrun=true", EMAIL)
     assert response.status_code == 400
-    assert codes(response) == [("/dry_run", "unknown_parameter")]
+    assert codes(response) == [("/dryrun", "unknown_parameter")]
     assert not Notification.objects.exists()
 
 
@@ -353,11 +362,26 @@ def test_a_batch_is_finished_when_nothing_of_it_can_be_sent_any_more(
     waiting = stored(tenant, batch=batch)
     body = api.get(f"/batches/{batch.pk}").json()
     assert (body["total"], body["finished_at"]) == (2, None)
+    assert (body["forecast"], body["forecast_detail"]) == (None, "no worker is there for it")
     assert (body["counts"]["sent"], body["counts"]["queued"]) == (1, 1)
     later = now + timedelta(seconds=5)
     Notification.objects.filter(pk=waiting.pk).update(state=State.FAILED, settled_at=later)
     body = api.get(f"/batches/{batch.pk}").json()
     assert body["finished_at"] == later.isoformat().replace("+00:00", "Z")
+    assert body["forecast"] is body["forecast_detail"] is None
+
+
+def test_a_batch_that_a_limit_holds_says_when_it_will_be_done(api: API, tenant: Tenant) -> None:
+    RateLimit.objects.create(scope="channel", subject="email", rates="1/s")
+    Worker.objects.create(name="w@host", seen_at=datetime.now(UTC))
+    policy.forget()
+    forecast.forget()
+    made = api.post("/notify/batch", {"notifications": [EMAIL] * 31}).json()
+    body = api.get(f"/batches/{made['id']}").json()
+    seconds = (datetime.fromisoformat(body["forecast"]) - datetime.now(UTC)).total_seconds()
+    assert 20 < seconds <= 31
+    assert body["forecast_detail"] == "the limit of channel email (1/s)"
+    policy.forget()
 
 
 def test_cancelling_a_batch_leaves_what_is_sent(api: API, tenant: Tenant) -> None:

@@ -48,6 +48,17 @@ class LimiterConformance:
         [grant] = limiter.take([Want((slow(7),), 1000)])
         assert grant.units == 7
 
+    def test_a_peek_tells_what_is_there_and_takes_nothing(self, limiter: Limiter):
+        limit = slow(7)
+        wants = [Want((limit,), 5), Want((limit,), 9), Want((), 3)]
+        for _ in range(3):
+            assert [grant.units for grant in limiter.peek(wants)] == [5, 7, 3]
+        assert limiter.take([Want((limit,), 7)]) == [Grant(7)]
+        [grant] = limiter.peek([Want((limit,), 1)])
+        assert (grant.units, grant.limited_by) == (0, limit.key)
+        [refused] = limiter.take([Want((limit,), 1)])
+        assert refused.retry_after == pytest.approx(grant.retry_after, abs=60)
+
     def test_a_refusal_deducts_nothing(self, limiter: Limiter):
         limit = Limit(f"limit:{uuid4()}", 5.0, 1)
         assert limiter.take([Want((limit,), 1)]) == [Grant(1)]

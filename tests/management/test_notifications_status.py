@@ -86,6 +86,7 @@ def test_it_says_what_is_waiting_on_what(shop: Tenant) -> None:
     later = timezone.now() + timedelta(hours=1)
     make(shop, 5, channel=Channel.SMS)
     make(shop, 4)
+    RateLimit.objects.create(scope="channel", subject="email", rates="50/s")
     make(shop, 3, wait_reason="rate_limit", wait_scope="channel:email:50/s", due_at=later)
     make(shop, 2, state=State.SCHEDULED, due_at=later)
     make(shop, 1, state=State.UNKNOWN, provider="simulated")
@@ -97,6 +98,34 @@ def test_it_says_what_is_waiting_on_what(shop: Tenant) -> None:
         ("scheduled", "channel:email", 2),
         ("reconcile", "provider:simulated", 1),
     ]
+
+
+def test_what_a_pause_or_a_limit_held_up_before_is_no_longer_said_to_wait_for_it(
+    shop: Tenant,
+) -> None:
+    later = timezone.now() + timedelta(seconds=30)
+    make(shop, 3, wait_reason="rate_limit", wait_scope="channel:email:50/s", due_at=later)
+    make(shop, 2, wait_reason="paused", wait_scope="tenant:shop", due_at=later)
+    waiting = [(w["reason"], w["scope"], w["count"]) for w in data()["waiting_on"]]
+    assert waiting == [("queue", "channel:email", 5)]
+
+
+def test_it_says_when_the_backlog_will_be_gone(shop: Tenant) -> None:
+    worker()
+    RateLimit.objects.create(scope="channel", subject="email", rates="2/s")
+    make(shop, 22)
+    [found] = data()["forecasts"]
+    assert (found["channel"], found["priority"], found["waiting"]) == ("email", "normal", 22)
+    assert 9 < found["seconds"] < 12
+    assert re.search(
+        r"email +normal +22 +gone in \d+ s +the limit of channel email \(2/s\)", text()
+    )
+
+
+def test_it_says_why_nobody_knows_when_the_backlog_will_be_gone(shop: Tenant) -> None:
+    Pause.objects.create(scope="channel", subject="email")
+    make(shop, 22)
+    assert re.search(r"email +normal +22 +nobody knows +channel email is paused", text())
 
 
 def test_it_says_what_to_do_about_pauses_and_unknown_outcomes(shop: Tenant) -> None:

@@ -45,7 +45,7 @@ def test_without_a_token_nobody_elsewhere_may_read(settings: pytest.FixtureReque
 @pytest.mark.parametrize("port", ["9100", 0, 65536, True])
 def test_a_port_that_is_none_is_an_error(settings: pytest.FixtureRequest, port: object) -> None:
     settings.WORKER_METRICS_PORT = port  # type: ignore[attr-defined]
-    assert [message.id for message in check_metrics_port()] == ["notifications.E012"]
+    assert [message.id for message in check_metrics_port()] == ["notifications.E013"]
 
 
 def test_a_port_without_a_shared_directory_is_an_error(
@@ -54,7 +54,7 @@ def test_a_port_without_a_shared_directory_is_an_error(
     settings.WORKER_METRICS_PORT = 9100  # type: ignore[attr-defined]
     assert check_metrics_port() == []
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
-    assert [message.id for message in check_metrics_port()] == ["notifications.E012"]
+    assert [message.id for message in check_metrics_port()] == ["notifications.E013"]
 
 
 def test_it_serves_while_its_worker_drains_and_ends_with_it(

@@ -78,7 +78,7 @@ def test_the_caller_never_waits_for_the_broker(monkeypatch: pytest.MonkeyPatch) 
     started = time.monotonic()
     for _ in range(1000):
         taker.offer(LANE, [uuid4()])
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     assert not taker.flush(0.05)
     release.set()
     assert taker.flush(5)

@@ -13,7 +13,7 @@ from notifications.messages import Message, Outcome
 from notifications.providers.base import Provider
 from notifications.providers.simulated import MIX, OUTCOMES, SimulatedProvider
 
-from .conformance import CANARY, ProviderConformance, message, send
+from .conformance import CANARY, WAIT_SECONDS, Lacks, ProviderConformance, message, send
 
 
 def simulated(**options: Any) -> SimulatedProvider:
@@ -25,11 +25,18 @@ def provider() -> Provider:
     return simulated()
 
 
+@pytest.fixture
+def impatient() -> Provider:
+    return SimulatedProvider("simulated", {}, 0.05)
+
+
 def told(hint: str, channel: Channel = Channel.SMS, **values: Any) -> Message:
     return message(channel, "+14155550123", metadata={"simulate": hint}, **values)
 
 
 class TestSimulatedProvider(ProviderConformance):
+    judged = SimulatedProvider
+
     def accepted(self) -> Message:
         return told("accept")
 
@@ -39,11 +46,23 @@ class TestSimulatedProvider(ProviderConformance):
     def permanent(self) -> Message:
         return told("reject")
 
-    def ambiguous(self) -> Message:
-        return told("timeout")
+    def throttled(self) -> Lacks:
+        return Lacks("its hint always says for how long")
 
-    def throttled(self) -> Message:
-        return told("throttle:3")
+    def throttled_for_long(self) -> Message:
+        return told(f"throttle:{WAIT_SECONDS:g}")
+
+    def credentials(self) -> Lacks:
+        return Lacks("it asks for none")
+
+    def silent(self) -> Message:
+        return told("slow:1000")
+
+    def cut(self) -> Message:
+        return told("drop")
+
+    def malformed(self) -> Lacks:
+        return Lacks("it has no wire that an answer could be garbled on")
 
 
 @pytest.mark.parametrize("channel", Channel)
@@ -90,14 +109,14 @@ def test_slow_takes_its_time(provider: Provider):
     began = time.monotonic()
     [outcome] = send(provider, told("slow:200"))
     assert outcome.kind == "accepted"
-    assert 0.2 <= time.monotonic() - began < 1
+    assert 0.2 <= time.monotonic() - began < 5
 
 
 def test_slower_than_the_timeout_is_ambiguous(provider: Provider):
     began = time.monotonic()
     [outcome] = send(provider, told("slow:600000"))
     assert (outcome.kind, outcome.code) == ("ambiguous", "timeout")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(
@@ -173,7 +192,7 @@ def test_latency_is_taken_for_every_message():
 def test_those_of_a_window_wait_at_the_same_time():
     began = time.monotonic()
     send(simulated(), *(told("slow:500") for _ in range(10)))
-    assert 0.5 <= time.monotonic() - began < 2.5
+    assert 0.5 <= time.monotonic() - began < 4.5
 
 
 def test_it_honours_keys_when_it_is_told_so():

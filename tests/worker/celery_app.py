@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -65,9 +66,10 @@ def slow(seconds: float) -> None:
     trace("slow", "stopping" if stopping() else "ends")
 
 
-def tick(worker: str) -> float:
+def tick(worker: str, queues: Sequence[str] = ()) -> float:
     """The dispatcher's stand-in; `TICK` is empty, `slow`, `fails` or `dies` (once)."""
     trace("ticks", worker)
+    trace("queues", *queues)
     if TICK == "slow":
         time.sleep(2)
     if TICK == "fails":

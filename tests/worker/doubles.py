@@ -1,7 +1,7 @@
 """An embedded worker on an app of its own, with tasks that note what they do."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ ticks: list[float] = []
 """When the dispatcher's stand-in was called."""
 
 
-def tick(worker: str) -> float:
+def tick(worker: str, queues: Sequence[str] = ()) -> float:
     ticks.append(time.monotonic())
     return 60.0
 

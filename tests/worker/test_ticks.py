@@ -76,6 +76,12 @@ def test_a_failing_tick_is_tried_again_and_its_text_stays_out_of_the_log(
     assert "a secret" not in worker.text()
 
 
+def test_a_tick_is_told_what_its_worker_reads(on_redis: Outside) -> None:
+    on_redis.start("-P", "prefork", "-c", "1", "-Q", "celery,notifications.sms.urgent")
+    *_, first, second = on_redis.wait_for("queues")[0]
+    assert {first, second} == {"celery", "notifications.sms.urgent"}
+
+
 def test_two_workers_both_tick(on_redis: Outside) -> None:
     on_redis.start("-P", "prefork", "-c", "1")
     on_redis.start("-P", "threads", "-c", "2")

@@ -44,6 +44,10 @@ class DatabaseLimiter(Limiter):
             _create(keys)
         return grants
 
+    def _arrivals(self, keys: Sequence[str]) -> tuple[Mapping[str, float], float]:
+        rows = buckets.rows.filter(key__in=keys).values_list("key", "arrival")
+        return dict(rows), buckets.now()
+
 
 def _take(wants: Sequence[Want], keys: Sequence[str]) -> list[Grant] | None:
     """The grants, or None when a row is missing."""

@@ -13,7 +13,7 @@ from .connection import connection
 from .local import LocalShare
 from .options import Options
 
-SCRIPT = "gcra.lua"
+SCRIPT, READ = "gcra.lua", "arrivals.lua"
 
 
 class RedisLimiter(Limiter):
@@ -37,13 +37,24 @@ class RedisLimiter(Limiter):
         keys = sorted({limit.key for want in wants for limit in want.limits})
         if not keys:
             return [Grant(want.units) for want in wants]
-        # The hash tag makes them one slot: a cluster runs a script over no more than that.
-        names = [f"{{{self._prefix}}}:limit:{key}" for key in keys]
+        names = self._names(keys)
         places = {key: place for place, key in enumerate(keys, start=1)}
         answers = self._connection.run(SCRIPT, names, list(_arguments(wants, places)))
         if answers is None:
             return self._local.take(wants)
         return [_grant(want, *answer) for want, answer in zip(wants, answers, strict=True)]
+
+    def _arrivals(self, keys: Sequence[str]) -> tuple[Mapping[str, float], float]:
+        answer = self._connection.run(READ, self._names(keys), [])
+        if answer is None:
+            return self._local.arrivals()
+        clock, *found = answer
+        kept = {key: float(value) for key, value in zip(keys, found, strict=True) if value}
+        return kept, float(clock)
+
+    def _names(self, keys: Sequence[str]) -> list[str]:
+        # The hash tag makes them one slot: a cluster runs a script over no more than that.
+        return [f"{{{self._prefix}}}:limit:{key}" for key in keys]
 
 
 def _arguments(wants: Sequence[Want], places: Mapping[str, int]) -> Iterator[int | str]:

@@ -30,6 +30,11 @@ class LocalShare:
             now = time.monotonic()
             return [self._take(want, now) for want in wants]
 
+    def arrivals(self) -> tuple[dict[str, float], float]:
+        """What is used up here, and the clock it goes by."""
+        with self._lock:
+            return dict(self._arrivals), time.monotonic()
+
     def _take(self, want: Want, now: float) -> Grant:
         own = Want(tuple(self._part(limit) for limit in want.limits), want.units)
         grant = gcra.take(own, self._arrivals, now)

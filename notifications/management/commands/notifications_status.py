@@ -57,12 +57,20 @@ def _tables(report: status.Report) -> dict[str, list[Sequence[object]]]:
             (o.channel, o.priority.label, f"for {o.seconds:,.1f} s") for o in report.oldest_due
         ],
         "Waiting on": [(w.channel, w.reason, w.scope, f"{w.count:,}") for w in report.waiting_on],
+        "Forecast": [
+            (f.channel, f.priority.label, f"{f.waiting:,}", _gone(f.seconds), f.detail)
+            for f in report.forecasts
+        ],
         "In flight": [(f"{held.count:,}", f"{held.lapsed:,} past their lease")],
         "Providers": [_provider(p) for p in report.providers],
         "Limits": [(r.scope, r.name, r.rates) for r in report.limits],
         "Pauses": [(p.scope, p.name, p.reason) for p in report.pauses],
         "Workers": [(w.name, f"seen {w.seconds:.0f} s ago") for w in report.workers],
     }
+
+
+def _gone(seconds: float | None) -> str:
+    return "nobody knows" if seconds is None else f"gone in {seconds:,.0f} s"
 
 
 def _provider(seen: status.ProviderSeen) -> Sequence[object]:

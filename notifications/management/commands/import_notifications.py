@@ -1,0 +1,147 @@
+"""`manage.py import_notifications FILE.csv`: a file of notifications, each row once."""
+
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from django.core.management.base import BaseCommand, CommandError
+
+from ...conf import Rate, get_settings, parse_rates
+from ...enums import Channel, Priority
+from ...models import Tenant
+from ...pipeline.importing import Imported, Plan, Tell, import_csv
+from ..tenants import find_tenant
+
+try:
+    from tqdm import tqdm
+except ImportError:  # it comes with the extra `serve`
+    tqdm = None  # type: ignore[assignment,misc]  # None says that it is missing
+
+DEFAULTS = ("channel", "template", "priority")
+
+
+class Command(BaseCommand):
+    help = (
+        "Accepts every row of a CSV file as a notification, once, however often it is called: "
+        "rows are known by the content of the file. Bad rows go to a file of their own, with the "
+        "reason. Columns are fields of POST /notify, context.NAME and metadata.NAME; with a "
+        "template, any other column fills it."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path, metavar="FILE.csv")
+        parser.add_argument("--tenant", help="the default is DEFAULT_TENANT of the settings")
+        parser.add_argument("--channel", choices=Channel.values, help="of rows that name none")
+        parser.add_argument("--template", help="of rows that name none")
+        parser.add_argument("--priority", choices=Priority.labels, help="of rows that name none")
+        parser.add_argument(
+            "--map",
+            type=parse_mapping,
+            action="append",
+            default=[],
+            metavar="COLUMN=FIELD",
+            help="a column is that field; nothing behind the = leaves it out; repeatable",
+        )
+        parser.add_argument("--rate", type=parse_rate, help="accept no more, such as 100/s")
+        parser.add_argument("--dry-run", action="store_true", help="check all, and store nothing")
+        parser.add_argument("--rejects", type=Path, help="for bad rows; FILE.rejected.csv if not")
+        parser.add_argument("--encoding", help="such as cp1252; UTF-8 if its first bytes say none")
+        parser.add_argument("--delimiter", type=parse_delimiter, help="found out if not given")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path: Path = options["file"]
+        rejects = options["rejects"] or path.with_suffix(".rejected.csv")
+        if rejects.resolve() == path.resolve():
+            raise CommandError("--rejects: it would overwrite the file that is imported.")
+        plan = _plan(options)
+        try:
+            with path.open("rb") as source, _rejects(rejects) as target, _bar(path) as tell:
+                done = import_csv(source, plan, target, tell)
+        except OSError as error:
+            raise CommandError(f"{error.filename or path}: {error.strerror}.") from error
+        except ValueError as error:
+            raise CommandError(f"{path} cannot be imported: {error}.") from error
+        self._tell(done, rejects, is_rehearsal=plan.dry_run)
+
+    def _tell(self, done: Imported, rejects: Path, *, is_rehearsal: bool) -> None:
+        would = "Would be: " if is_rehearsal else ""
+        self.stdout.write(
+            f"{would}{done.accepted:,} accepted, {done.replayed:,} there already, "
+            f"{done.rejected:,} rejected, of {done.rows:,} rows."
+        )
+        if done.batch_id:
+            self.stdout.write(f"What becomes of them: GET /batches/{done.batch_id}")
+        if done.rejected:
+            self.stderr.write(f"The rejected rows, with the reasons: {rejects}")
+        else:
+            rejects.unlink(missing_ok=True)
+
+
+def parse_mapping(text: str) -> tuple[str, str]:
+    column, equals, name = text.partition("=")
+    if not equals or not column:
+        raise ArgumentTypeError(f"{text!r} has no =; write COLUMN=FIELD")
+    return column, name
+
+
+def parse_rate(text: str) -> Rate:
+    try:
+        [rate] = parse_rates(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is not a rate; write 100/s or 5000/h") from error
+    return rate
+
+
+def parse_delimiter(text: str) -> str:
+    found = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(found) != 1 or found in '"\r\n':
+        raise ArgumentTypeError("one character, such as ; or the word tab")
+    return found
+
+
+def _plan(options: dict[str, Any]) -> Plan:
+    return Plan(
+        tenant=_tenant(options["tenant"]),
+        columns=dict(options["map"]),
+        defaults={name: options[name] for name in DEFAULTS if options[name]},
+        encoding=options["encoding"],
+        delimiter=options["delimiter"],
+        rate=options["rate"],
+        dry_run=options["dry_run"],
+    )
+
+
+def _tenant(name: str | None) -> Tenant:
+    if name is None:
+        tenant, _ = Tenant.objects.get_or_create(name=get_settings().default_tenant)
+    else:
+        tenant = find_tenant(name, "Add it in the admin, or name another with --tenant.")
+    if not tenant.is_active:
+        raise CommandError(f"The tenant {tenant} is switched off; the admin switches it on again.")
+    return tenant
+
+
+@contextmanager
+def _rejects(path: Path) -> Iterator[TextIO]:
+    """Bytes that were no text are written as they were."""
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as target:
+        yield target
+
+
+@contextmanager
+def _bar(path: Path) -> Iterator[Tell]:
+    """A progress bar over the bytes of the file, where somebody is there to see it."""
+    if tqdm is None or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with tqdm(total=os.stat(path).st_size, unit="B", unit_scale=True) as bar:
+
+        def tell(done: Imported) -> None:
+            bar.set_postfix(rows=done.rows, rejected=done.rejected, refresh=False)
+            bar.update(done.read_bytes - bar.n)
+
+        yield tell
