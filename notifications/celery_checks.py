@@ -1,9 +1,12 @@
 """What `manage.py check` says of Celery's settings; the table of ids is in `checks.py`."""
 
+import os
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from celery import current_app
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from kombu.utils.imports import symbol_by_name
 
@@ -38,6 +41,27 @@ def check_celery(**_: Any) -> list[CheckMessage]:
         *(_check_redis(options) if scheme in REDIS else ()),
         *(_check_amqp(conf, scheme, options) if scheme in AMQP else ()),
     ]
+
+
+@register(TAG)
+def check_metrics_port(**_: Any) -> list[CheckMessage]:
+    """WORKER_METRICS_PORT, on which each worker serves what its processes have counted."""
+    port = getattr(settings, "WORKER_METRICS_PORT", None)
+    if port is None:
+        return []
+    if type(port) is not int or not 0 < port < 65536:
+        return [_no_metrics(f"is {port!r}", "Set it to a port number such as 9100, or to None.")]
+    if not find_spec("prometheus_client"):
+        hint = 'pip install "django-notifications-engine[metrics]"'
+        return [_no_metrics("is set, and prometheus-client is missing", hint)]
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        hint = "Call notifications.multiprocess.share_metrics(DIRECTORY) in the settings."
+        return [_no_metrics("is set, and the processes share no directory", hint)]
+    return []
+
+
+def _no_metrics(what: str, hint: str) -> CheckMessage:
+    return Error(f"WORKER_METRICS_PORT {what}.", hint=hint, id=f"{TAG}.E013")
 
 
 def _check_serializers(conf: Any) -> Iterator[CheckMessage]:

@@ -14,6 +14,7 @@
 | notifications.E010 | Celery would ask of quorum queues what RabbitMQ refuses |
 | notifications.E011 | webhooks may be sent to this machine itself, and DEBUG is off |
 | notifications.E012 | an entry of MAILERS with our backend cannot be used |
+| notifications.E013 | workers cannot serve metrics as WORKER_METRICS_PORT says |
 | notifications.W001 | SQLite is not in WAL mode |
 | notifications.W002 | SQLite's transactions do not begin IMMEDIATE |
 | notifications.W003 | Celery runs tasks where they are published instead of in a worker |

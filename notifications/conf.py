@@ -155,6 +155,7 @@ class Settings:
     retention_days: int = 90
     webhook_loopback: bool = False
     public_url: str = ""
+    tracing: bool = False
 
     def channel(self, channel: str) -> ChannelSettings:
         return self.channels[Channel(channel)]
@@ -209,6 +210,7 @@ def parse(raw: Any) -> tuple[Settings, list[Problem]]:
         retention_days=reader.take("RETENTION_DAYS", 90, _positive_int),
         webhook_loopback=reader.take("WEBHOOK_LOOPBACK", False, _bool),
         public_url=reader.take("PUBLIC_URL", "", _public_url),
+        tracing=reader.take("TRACING", False, _bool),
     )
     reader.finish()
     _check_leases(settings, reader.problems)

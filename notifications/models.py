@@ -296,6 +296,12 @@ class Notification(models.Model):
     created_at = MomentField(db_default=Now())
     send_at = MomentField(null=True)
     expires_at = MomentField(null=True)
+    trace = models.CharField(
+        max_length=55,
+        default="",
+        editable=False,
+        help_text="The W3C traceparent of the span that accepted it.",
+    )
 
     state = models.CharField(max_length=11, choices=State, default=State.QUEUED)
     receipt_state = models.SmallIntegerField(choices=ReceiptState, default=ReceiptState.NONE)

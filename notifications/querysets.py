@@ -47,6 +47,7 @@ CLAIMED = (
     "category",
     "created_at",
     "send_at",
+    "trace",
     "wait_reason",
     "wait_scope",
     "attempt_count",

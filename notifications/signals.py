@@ -10,6 +10,7 @@ notification_accepted = Signal()
 """`notifications`: the rows just stored; `counts`: how many, by channel and priority.
 
 Who only counts is faster with `counts`: the models are made when `notifications` is looked at.
+`stored` is in between: id, tenant, channel and priority of each.
 """
 
 attempt_finished = Signal()
@@ -44,6 +45,9 @@ receipt_dismissed = Signal()
 notification that is known by now: it is kept for a week in case that changes.
 """
 
+rows_claimed = Signal()
+"""`channel`, `notifications`: a task holds them from now on, under a lease."""
+
 rows_snoozed = Signal()
 """`channel`, `reason`, `scope`, `count`: rows were put off, free of charge."""
 
@@ -51,7 +55,7 @@ rows_rescued = Signal()
 """`reason`, `count`: rows that a lost worker had held were taken back."""
 
 writes_fenced = Signal()
-"""`count`: outcomes that came too late to be written."""
+"""`count`, `provider`: outcomes of it that came too late to be written."""
 
 limiter_degraded = Signal()
 """`reason`: what keeps the gates' books is away, so a local share of each limit applies.

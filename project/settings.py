@@ -8,14 +8,15 @@ front must set `X-Forwarded-Proto` itself.
 
 import os
 import secrets
-import socket
 from pathlib import Path
 from typing import Any
 
 import django
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env
-from prometheus_client import values
+from environs import Env, validate
+
+from notifications.multiprocess import share_metrics
+from notifications.observability.formats import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -23,14 +24,8 @@ VAR_DIR.mkdir(exist_ok=True)
 
 env = Env()
 
-# All processes of this host count into files in one directory, and whichever is scraped adds them
-# up. Containers may share it too: each numbers its processes from 1, so the host goes in the name.
-os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(VAR_DIR / "metrics"))
-Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)
-_host = socket.gethostname()
-values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]  # it has no types
-    lambda: f"{_host}-{os.getpid()}"
-)
+# All processes of a host count into one directory, and whichever is scraped adds them up.
+share_metrics(env.str("PROMETHEUS_MULTIPROC_DIR", str(VAR_DIR / "metrics")))
 
 
 def _secret_key() -> str:
@@ -68,6 +63,7 @@ PUBLIC = not DEBUG and not set(ALLOWED_HOSTS) <= set(LOOPBACK)
 SECRET_KEY = _secret_key()
 PORT = env.int("PORT", 8000)
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", None)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -162,6 +158,8 @@ CELERY_RESULT_EXTENDED = True
 
 PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 NOTIFICATIONS: dict[str, Any] = {"PUBLIC_URL": PUBLIC_URL} if PUBLIC_URL else {}
+if env.bool("TRACING", False):
+    NOTIFICATIONS["TRACING"] = True
 if redis_url := env.str("REDIS_URL", ""):
     NOTIFICATIONS["GATES"] = {
         "BACKEND": "notifications.gates.redis",
@@ -258,22 +256,9 @@ if env.bool("WEBHOOKS", False):
 if env.bool("WEBHOOK_LOOPBACK", False):
     NOTIFICATIONS["WEBHOOK_LOOPBACK"] = True
 
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "format": "{asctime} {levelname:<7} {name}: {message}",
-            "datefmt": "%Y-%m-%d %H:%M:%S",
-            "style": "{",
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {
-        # Django's own handlers would write the same lines a second time, in another shape.
-        "django": {"handlers": [], "level": "INFO"},
-        # Below this it writes down whole requests: recipients, contents, signatures.
-        "botocore": {"level": "INFO"},
-    },
-}
+LOGGING = logging_config(
+    env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "json"])),
+    level=env.str("LOG_LEVEL", "INFO").upper(),
+    events=env.bool("LOG_EVENTS", True),
+    debug=DEBUG,
+)

@@ -358,13 +358,6 @@ def test_states_and_receipts_lead_to_the_statuses_that_are_told() -> None:
         assert status == f"`{status_of(State.SENT, receipt)}`"
 
 
-def test_the_metrics_are_those_that_are_served() -> None:
-    source = (ROOT / "notifications" / "observability" / "metrics.py").read_text()
-    assert names(DOCS / "operations.md", "Metrics") == set(
-        re.findall(r'"(notifications_\w+)"', source)
-    )
-
-
 def test_the_problems_are_those_that_are_answered() -> None:
     api = "\n".join(path.read_text() for path in (ROOT / "notifications" / "api").glob("*.py"))
     codes = set(re.findall(r'\bProblem\(\s*\d{3},\s*"(\w+)"', api))

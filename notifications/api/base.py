@@ -12,6 +12,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from ..context import Origin, within
 from ..enums import KeyScope
 from ..models import APIKey, Batch, Notification, Tenant
 from ..querysets import NotificationQuerySet
@@ -68,7 +69,9 @@ class View(APIView):
     # Accepting commits before it answers: it must not wait for ATOMIC_REQUESTS to do so.
     @outside_of_transactions
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return super().dispatch(request, *args, **kwargs)
+        origin = Origin(request_id_of(request), request.headers.get("traceparent", ""))
+        with within(origin):
+            return super().dispatch(request, *args, **kwargs)
 
     def get_exception_handler(self) -> Any:
         return handle

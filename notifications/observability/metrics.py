@@ -6,36 +6,26 @@ Gauges are read from the database when scraped, and are the same whoever is aske
 names a tenant or a recipient.
 """
 
-import logging
 import os
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import DatabaseError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 
-from ..conf import get_settings
 from ..enums import (
     AttemptOutcome,
-    Channel,
-    CircuitState,
     Priority,
     ReceiptState,
     WaitReason,
 )
-from ..gates import get_breaker
 from ..messages import Outcome
 from ..models import Notification
-from . import stats
-
-logger = logging.getLogger(__name__)
+from .gauges import Gauges
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -113,62 +103,8 @@ def scrape() -> bytes:
     else:
         for metric in METRICS:
             registry.register(metric)
-    registry.register(_DatabaseGauges())
+    registry.register(Gauges())
     return generate_latest(registry)
-
-
-class _DatabaseGauges(Collector):
-    """The backlog and how late it is; an empty one is told as zeros, so that alerts can compare."""
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        try:
-            return [_backlog(), _oldest_due(), _circuits()]
-        except DatabaseError as error:
-            # The counters are most wanted just then.
-            logger.warning("no gauges: the database failed (%s)", type(error).__name__)
-            return []
-
-    def describe(self) -> Iterable[GaugeMetricFamily]:
-        return []  # without it, registering would query the database once more
-
-
-def _backlog() -> GaugeMetricFamily:
-    labels = ("channel", "priority", "status")
-    gauge = GaugeMetricFamily("notifications_backlog", "Notifications not finished.", labels=labels)
-    counts = {(row.channel, row.priority, row.status): row.count for row in stats.backlog()}
-    for channel in Channel:
-        for priority in Priority:
-            for status in stats.UNFINISHED:
-                names = [channel.value, priority.label, status.value]
-                gauge.add_metric(names, counts.get((channel, priority, status), 0))
-    return gauge
-
-
-def _oldest_due() -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(
-        "notifications_oldest_due_seconds",
-        "How long the notification that is due for longest has been due.",
-        labels=("channel", "priority"),
-    )
-    ages = {(row.channel, row.priority): row.seconds for row in stats.oldest_due()}
-    for channel in Channel:
-        for priority in Priority:
-            names = [channel.value, priority.label]
-            gauge.add_metric(names, ages.get((channel, priority), 0))
-    return gauge
-
-
-def _circuits() -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(
-        "notifications_circuit_state",
-        "Whether a provider is asked: 0 closed, 1 half-open, 2 open.",
-        labels=("provider",),
-    )
-    for name, provider in get_settings().providers.items():
-        if provider.circuit:
-            state = get_breaker().state(name).state
-            gauge.add_metric([name], list(CircuitState).index(state))
-    return gauge
 
 
 # Receivers of signals: keyword arguments are those of `signals`.

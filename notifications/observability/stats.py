@@ -1,6 +1,6 @@
 """What there is to do and who does it, from queries that never touch what is finished."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -8,9 +8,9 @@ from itertools import groupby
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min
 from django.db.models.functions import Now
 
-from ..enums import Channel, Priority, ReceiptState, State, Status
+from ..enums import Channel, DisabledReason, Priority, ReceiptState, State, Status
 from ..lifecycle import FRESH, IN_FLIGHT, TRIED, status_of
-from ..models import Notification, Worker
+from ..models import Endpoint, Notification, Worker
 
 UNFINISHED = (
     Status.SCHEDULED,
@@ -90,6 +90,13 @@ def workers_seen(within: float = 60.0) -> list[WorkerSeen]:
         WorkerSeen(name, seen_at, age.total_seconds())
         for name, seen_at, age in workers.values_list("name", "seen_at", "age")
     ]
+
+
+def disabled_endpoints() -> Mapping[DisabledReason, int]:
+    """How many endpoints nothing is sent to, by why; reasons of none are left out."""
+    off = Endpoint.objects.filter(is_active=False).values_list("disabled_reason")
+    counted = off.annotate(count=Count("pk")).order_by()
+    return {DisabledReason(reason): count for reason, count in counted if reason}
 
 
 def _counts(states: frozenset[State]) -> list[tuple[str, int, str, int]]:

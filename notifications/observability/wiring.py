@@ -1,8 +1,24 @@
-"""Connects the signals to the metrics, where prometheus_client is installed."""
+"""Connects the signals to the logs, to the metrics where prometheus_client is installed, and to
+OpenTelemetry where TRACING is on.
+"""
 
+from importlib import import_module
 from importlib.util import find_spec
 
 from .. import signals
+from ..conf import lenient_settings
+from . import logs
+
+signals.notification_accepted.connect(logs.log_accepted)
+signals.attempts_finished.connect(logs.log_attempts)
+signals.notifications_settled.connect(logs.log_settled)
+signals.receipts_received.connect(logs.log_receipts)
+signals.receipt_dismissed.connect(logs.log_dismissed)
+signals.rows_snoozed.connect(logs.log_snoozed)
+signals.rows_rescued.connect(logs.log_rescued)
+signals.writes_fenced.connect(logs.log_fenced)
+signals.circuit_changed.connect(logs.log_circuit)
+signals.provider_slowed.connect(logs.log_slowed)
 
 if find_spec("prometheus_client"):
     from . import metrics
@@ -17,3 +33,6 @@ if find_spec("prometheus_client"):
     signals.writes_fenced.connect(metrics.count_fenced)
     signals.limiter_degraded.connect(metrics.count_limiter_degraded)
     signals.consumer_restarted.connect(metrics.count_consumer_restart)
+
+if lenient_settings().tracing:
+    import_module("notifications.observability.spans").start()

@@ -8,7 +8,7 @@ the relay gets the ids.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import OperationalError
 from django.utils.functional import SimpleLazyObject
 
-from .. import bulk
+from .. import bulk, tracing
 from ..conf import get_settings
 from ..enums import Channel, Priority, State
 from ..exceptions import (
@@ -33,6 +33,7 @@ from ..signals import notification_accepted
 from . import database, files, gather, preferences, relay, suppress
 from .suppress import Why
 from .templates import Resolved, resolve
+from .told import Stored
 
 LOCK_TIMEOUT = "2s"
 """How long a request waits for another one that is storing the same key."""
@@ -90,11 +91,17 @@ class Call:
     resolved: Resolved
     batch: Batch | None = None
     lock_timeout: str = ""
+    trace: str = ""
 
     @property
     def values(self) -> dict[str, Any]:
         batch_id = self.batch and self.batch.pk
-        return {"tenant_id": self.tenant.pk, "batch_id": batch_id, "created_at": self.now}
+        return {
+            "tenant_id": self.tenant.pk,
+            "batch_id": batch_id,
+            "created_at": self.now,
+            "trace": self.trace,
+        }
 
     def notification(self, row: Row) -> Notification:
         made = Notification(tenant=self.tenant, batch=self.batch, created_at=self.now, **row)
@@ -261,6 +268,12 @@ def _answer(call: Call, verdict: Verdict) -> Accepted | NotificationError:
 
 
 def _store(call: Call) -> Sequence[Verdict]:
+    """Store what is new, as part of the trace that asks for it."""
+    with tracing.accepting(len(call.resolved.drafts)) as trace:
+        return _store_traced(replace(call, trace=trace) if trace else call)
+
+
+def _store_traced(call: Call) -> Sequence[Verdict]:
     """Insert what is new, look up what the keys hold, judge each draft."""
     drafts = call.resolved.drafts
     relayed = len(drafts) == 1
@@ -378,11 +391,17 @@ def _announce(call: Call, rows: Sequence[Row]) -> None:
         database.on_commit(lambda: _after_commit(call, rows))
 
 
+def _stored(call: Call, rows: Sequence[Row]) -> list[Stored]:
+    name = call.tenant.name
+    return [Stored(row["id"], name, row["channel"], row["priority"]) for row in rows]
+
+
 def _after_commit(call: Call, rows: Sequence[Row]) -> None:
     notification_accepted.send_robust(
         sender=Notification,
         notifications=SimpleLazyObject(lambda: [call.notification(row) for row in rows]),
         counts=Counter((row["channel"], row["priority"]) for row in rows),
+        stored=SimpleLazyObject(lambda: _stored(call, rows)),
     )
     suppress.tell_suppressed(
         (row["id"], row["channel"]) for row in rows if row["state"] == State.SUPPRESSED

@@ -12,7 +12,7 @@ from ..conf import LEASE_MARGIN_SECONDS, get_settings
 from ..enums import Channel, WaitReason
 from ..models import Notification
 from ..providers.base import Provider
-from ..signals import rows_snoozed
+from ..signals import rows_claimed, rows_snoozed
 from . import database
 
 T = TypeVar("T")
@@ -52,6 +52,8 @@ class Lease:
         with database.quick():  # lost with the server, the rows are as they were, and unsent
             rows = Notification.objects.claim(ids, self.token, self._seconds)
         self.report.claimed = len(rows)
+        if rows:
+            rows_claimed.send_robust(sender=Notification, channel=self.channel, notifications=rows)
         return self._without_company(rows)
 
     def _without_company(self, rows: list[Notification]) -> list[Notification]:

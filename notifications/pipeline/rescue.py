@@ -1,6 +1,5 @@
 """What was left behind: leases that ran out, and notifications whose time is over."""
 
-import logging
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import replace
@@ -15,8 +14,6 @@ from ..signals import rows_rescued
 from . import database, events
 from .settle import Ended, settle
 from .told import Settled, tell_settled
-
-logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
 """How long after the end of a lease its holder may still report before it is given up."""
@@ -89,5 +86,4 @@ def _tell(rows: list[Notification], status: Status) -> None:
 
 def _report(reason: str, count: int) -> None:
     if count:
-        logger.warning("rescued %d notifications (%s) of a lost worker", count, reason)
         rows_rescued.send_robust(sender=Notification, reason=reason, count=count)

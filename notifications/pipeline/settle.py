@@ -1,6 +1,5 @@
 """What attempts came to: the attempt rows and one guarded move each, in one transaction."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,8 +21,6 @@ from .adopt import adopt
 from .receive import Arrival, store, tell_received
 from .suppressions import learn
 from .told import Settled, tell_settled
-
-logger = logging.getLogger(__name__)
 
 DETAIL_MAX = 500
 CODE_MAX = 50
@@ -73,8 +70,9 @@ def settle(token: UUID, provider: str, ended: Sequence[Ended]) -> Mapping[UUID, 
 def _fence(token: UUID, provider: str, ended: Sequence[Ended], moved: int) -> list[Ended]:
     """Those of `ended` that are still ours; the others came too late to be written."""
     fenced = len(ended) - moved
-    logger.warning("fenced %d late writes to %s", fenced, provider)
-    database.on_commit(lambda: writes_fenced.send_robust(sender=Notification, count=fenced))
+    database.on_commit(
+        lambda: writes_fenced.send_robust(sender=Notification, count=fenced, provider=provider)
+    )
     ours = Notification.objects.settled_under(token, [e.row.pk for e in ended])
     return [e for e in ended if e.row.pk in ours]
 

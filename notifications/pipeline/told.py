@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from ..enums import Channel, ReceiptState, Status
+from ..enums import Channel, Priority, ReceiptState, Status
 from ..models import Notification, Receipt
 from ..signals import (
     notification_settled,
@@ -12,6 +12,15 @@ from ..signals import (
     receipt_received,
     receipts_received,
 )
+
+
+class Stored(NamedTuple):
+    """A notification that was just accepted, of the tenant of this name."""
+
+    notification_id: UUID
+    tenant: str
+    channel: Channel
+    priority: Priority
 
 
 class Settled(NamedTuple):

@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery
+from celery.apps.worker import Worker
 from celery.signals import task_postrun, task_prerun, worker_init
+from django.conf import settings
 from django.core.checks import run_checks
 from django.db import close_old_connections
+from django.utils.module_loading import import_string
 from kombu import Exchange, Queue
 
 from .. import transport
@@ -16,6 +19,9 @@ from ..pipeline.publish import OPERATIONS_QUEUE, queue_name
 from .ticks import Ticks
 
 logger = logging.getLogger(__name__)
+
+SERVE_METRICS = "notifications.observability.exporter.start"
+"""Named, not imported: this module is loaded before Django has its models."""
 
 OPERATIONS = ("dispatch", "rescue", "prune")
 
@@ -36,6 +42,7 @@ def setup(app: Celery) -> None:
     if _is_configured(app):
         _complete(app)
     worker_init.connect(_check_settings)
+    worker_init.connect(_serve_metrics)
     task_prerun.connect(_refresh_connections)
     task_postrun.connect(_refresh_connections)
 
@@ -177,6 +184,13 @@ def _check_settings(**_: Any) -> None:
         raise SystemExit("\n".join(map(str, errors)))
     for message in found:
         logger.warning("%s", message)
+
+
+def _serve_metrics(sender: Any = None, **_: Any) -> None:
+    """Before there is a pool; the embedded worker is told of by the web server it lives in."""
+    port = getattr(settings, "WORKER_METRICS_PORT", None)
+    if port and isinstance(sender, Worker):
+        import_string(SERVE_METRICS)(port)
 
 
 def _as_list(routes: Any) -> list[Any]:

@@ -61,7 +61,7 @@ def test_signals_are_counted_under_the_published_names(tenant: Tenant) -> None:
         tenant=tenant, channel="sms", priority=0, created_at=now - timedelta(seconds=2)
     )
     outcome = replace(Outcome.accepted(), seconds=0.25)
-    send(signals.notification_accepted, notifications=[row, row], counts={("sms", 0): 2})
+    send(signals.notification_accepted, notifications=[row, row], counts={("sms", 0): 2}, stored=[])
     send(signals.attempts_finished, provider="p", notifications=[row, row], outcomes=[outcome] * 2)
     send(signals.notifications_settled, settled=[Settled(row.pk, Channel.SMS, Status.SENT)] * 2)
     send(

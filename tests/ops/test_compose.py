@@ -80,6 +80,8 @@ def test_the_variables_are_those_of_make_up() -> None:
     on_one_machine = set(environment(Path("var"), {"PATH": ""})) - ONLY_ON_ONE_MACHINE
     for name in OURS:
         told = set(services()[name]["environment"])
+        if name.startswith("worker"):
+            told.remove("WORKER_METRICS_PORT")
         assert told == on_one_machine | ONLY_BETWEEN_CONTAINERS
         assert told - {"GUNICORN_CMD_ARGS"} <= read_by_the_settings()
 
@@ -110,8 +112,8 @@ def test_our_containers_can_write_nowhere_but_in_memory(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["tmpfs"] == ["/tmp"]
-    assert service["volumes"] == ["metrics:/run/metrics"]
-    assert compose()["volumes"]["metrics"]["driver_opts"]["type"] == "tmpfs"
+    assert "volumes" not in service
+    assert service["environment"]["PROMETHEUS_MULTIPROC_DIR"].startswith("/tmp/")
 
 
 def test_nothing_starts_before_the_database_is_migrated() -> None:
@@ -130,15 +132,16 @@ def test_nothing_is_open_to_other_hosts() -> None:
             assert port.startswith("127.0.0.1:"), name
 
 
-def test_metrics_of_all_are_shared_under_names_of_their_own_and_scraped_once() -> None:
+def test_every_container_that_counts_is_scraped_with_the_token() -> None:
     told = services()
-    assert [told[name]["hostname"] for name in OURS] == list(OURS)
     config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())
     [scraped] = config["scrape_configs"]
-    [target] = scraped["static_configs"][0]["targets"]
-    host, port = target.split(":")
-    assert host in told["web"]["environment"]["ALLOWED_HOSTS"].split(",")
-    assert f"--bind 0.0.0.0:{port}" in told["web"]["environment"]["GUNICORN_CMD_ARGS"]
+    targets = dict(target.split(":") for target in scraped["static_configs"][0]["targets"])
+    assert set(targets) == set(OURS) - {"migrate"}
+    assert "web" in told["web"]["environment"]["ALLOWED_HOSTS"].split(",")
+    assert f"--bind 0.0.0.0:{targets['web']}" in told["web"]["environment"]["GUNICORN_CMD_ARGS"]
+    for name in ("worker-1", "worker-2"):
+        assert told[name]["environment"]["WORKER_METRICS_PORT"] == int(targets[name])
     secret = Path(scraped["authorization"]["credentials_file"])
     assert secret.name in told["prometheus"]["secrets"]
     assert compose()["secrets"][secret.name] == {"environment": "METRICS_TOKEN"}
@@ -166,7 +169,6 @@ def test_the_image_has_two_stages_and_a_user_that_is_not_root() -> None:
     user, _, group = instructions("USER")[-1].partition(":")
     assert int(user) > 0
     assert int(group) > 0
-    assert f"uid={user},gid={group}" in compose()["volumes"]["metrics"]["driver_opts"]["o"]
 
 
 def test_what_is_copied_is_there_and_not_ignored() -> None:
