@@ -16,6 +16,7 @@ from django.test import SimpleTestCase, TransactionTestCase
 from kombu import Connection
 
 from notifications.gates import forget_gates
+from notifications.observability import minutes
 from notifications.worker.configure import queues
 from tests.processes import Processes, environment
 from tests.servers import running
@@ -63,11 +64,18 @@ def _servers_are_closed() -> Iterator[None]:
     running.close_all()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _counts_are_not_written() -> None:
+    """By no thread of this process: it would write into a database that is the tests'."""
+    minutes.is_automatic = False
+
+
 @pytest.fixture(autouse=True)
 def _gates_are_forgotten() -> Iterator[None]:
     """What a process has heard of circuits and paces lasts a moment longer than a test's rows."""
     yield
     forget_gates()
+    minutes.recorder.discard()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ..enums import CircuitState
-from ..messages import Circuit, Grant, Pace, Passage, Tally, Want
+from ..messages import Circuit, Grant, Limit, Pace, Passage, Tally, Want
 from ..signals import circuit_changed, provider_slowed
 from . import pace
 from .circuit import Rules
@@ -42,6 +42,13 @@ class Limiter(ABC):
 
         A want without limits is granted in full. Raises what the backend raises when it is away.
         """
+
+    def used(self, limits: Sequence[Limit]) -> Mapping[str, float]:
+        """How many units of each limit's burst are spent now, by its key; takes nothing.
+
+        What cannot be told is left out, which is all of it where a backend does not tell.
+        """
+        return {}
 
 
 class Step(NamedTuple):

@@ -1,8 +1,13 @@
-"""Connects the signals to the metrics, where prometheus_client is installed."""
+"""Connects the signals to what counts: the dashboard's minutes, and metrics where there are any."""
 
 from importlib.util import find_spec
 
 from .. import signals
+from . import minutes
+
+signals.notification_accepted.connect(minutes.count_accepted)
+signals.attempts_finished.connect(minutes.count_attempts)
+signals.notifications_settled.connect(minutes.count_settled)
 
 if find_spec("prometheus_client"):
     from . import metrics

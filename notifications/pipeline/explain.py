@@ -44,7 +44,7 @@ def waiting(notification: Notification) -> Waiting | None:
 def _paused(notification: Notification) -> Waiting | None:
     snapshot, tenant = policy.current(), notification.tenant.name
     scopes = [
-        snapshot.pause_on(notification.channel, provider, tenant)
+        snapshot.pause_on(notification.channel, provider, tenant, notification.template_version_id)
         for provider in route.candidates(notification)
     ]
     scope = scopes[0]

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from ..conf import get_settings
 from ..exceptions import BrokerUnavailable
 from ..models import Worker
+from . import jobs
 from .adopt import adopt_missed
 from .dispatch import dispatch_round
 from .reconcile import reconcile
@@ -33,6 +34,7 @@ def tick(worker: str) -> float:
         rescue()
         expire()
         adopt_missed()
+        jobs.resume()
     if _is_time("reconcile", RECONCILE_SECONDS):
         reconcile()
     try:

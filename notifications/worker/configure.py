@@ -17,7 +17,7 @@ from .ticks import Ticks
 
 logger = logging.getLogger(__name__)
 
-OPERATIONS = ("dispatch", "rescue", "prune")
+OPERATIONS = ("dispatch", "rescue", "prune", "job")
 
 REDIS = ("redis", "rediss", "redis+socket")
 AMQP = ("amqp", "amqps", "pyamqp")

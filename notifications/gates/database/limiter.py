@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 
-from ...messages import Grant, Want
+from ...messages import Grant, Limit, Want
 from .. import gcra
 from ..base import Limiter
 from .tables import CLOCK, Table
@@ -43,6 +43,12 @@ class DatabaseLimiter(Limiter):
         while (grants := _take(wants, keys)) is None:
             _create(keys)
         return grants
+
+    def used(self, limits: Sequence[Limit]) -> Mapping[str, float]:
+        found = buckets.rows.in_bulk([limit.key for limit in limits]) if limits else {}
+        now = buckets.now() if found else 0.0
+        arrivals = {key: row.arrival for key, row in found.items()}
+        return {limit.key: gcra.used(limit, arrivals.get(limit.key, 0.0), now) for limit in limits}
 
 
 def _take(wants: Sequence[Want], keys: Sequence[str]) -> list[Grant] | None:

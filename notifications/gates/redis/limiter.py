@@ -7,13 +7,14 @@ used up to any part.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...messages import Grant, Want
+from ...messages import Grant, Limit, Want
+from .. import gcra
 from ..base import Limiter
 from .connection import connection
 from .local import LocalShare
 from .options import Options
 
-SCRIPT = "gcra.lua"
+SCRIPT, PEEK = "gcra.lua", "peek.lua"
 
 
 class RedisLimiter(Limiter):
@@ -37,13 +38,24 @@ class RedisLimiter(Limiter):
         keys = sorted({limit.key for want in wants for limit in want.limits})
         if not keys:
             return [Grant(want.units) for want in wants]
-        # The hash tag makes them one slot: a cluster runs a script over no more than that.
-        names = [f"{{{self._prefix}}}:limit:{key}" for key in keys]
         places = {key: place for place, key in enumerate(keys, start=1)}
-        answers = self._connection.run(SCRIPT, names, list(_arguments(wants, places)))
+        answers = self._connection.run(SCRIPT, self._names(keys), list(_arguments(wants, places)))
         if answers is None:
             return self._local.take(wants)
         return [_grant(want, *answer) for want, answer in zip(wants, answers, strict=True)]
+
+    def used(self, limits: Sequence[Limit]) -> Mapping[str, float]:
+        keys = sorted({limit.key for limit in limits})
+        answer = self._connection.run(PEEK, self._names(keys), []) if keys else None
+        if answer is None:
+            return {}
+        now, *arrivals = map(float, answer)
+        found = dict(zip(keys, arrivals, strict=True))
+        return {limit.key: gcra.used(limit, found[limit.key], now) for limit in limits}
+
+    def _names(self, keys: Sequence[str]) -> list[str]:
+        # The hash tag makes them one slot: a cluster runs a script over no more than that.
+        return [f"{{{self._prefix}}}:limit:{key}" for key in keys]
 
 
 def _arguments(wants: Sequence[Want], places: Mapping[str, int]) -> Iterator[int | str]:
