@@ -99,6 +99,10 @@ class Breaker(ABC):
     def state(self, provider: str) -> Circuit:
         """The circuit of `provider` as it is, asked anew each time."""
 
+    def states(self, providers: Sequence[str]) -> Mapping[str, Circuit]:
+        """The circuits of several, by their names."""
+        return {provider: self.state(provider) for provider in providers}
+
     @abstractmethod
     def _allow(self, provider: str, units: int, token: str) -> Step:
         """`circuit.allow` on what is kept of `provider`, in one step."""

@@ -25,7 +25,13 @@ class Part:
 
 def check_all() -> list[Part]:
     """Every part, looked at now; takes little more than a second when the broker is frozen."""
-    return [_database(), _broker(), _worker()]
+    return [_database(), check_broker(), _worker()]
+
+
+def check_broker() -> Part:
+    """The broker alone, looked at now."""
+    error = _probe.run(BROKER_SECONDS)
+    return Part("broker", not error, f"cannot be reached ({error})" if error else "reachable")
 
 
 def _database() -> Part:
@@ -45,11 +51,6 @@ def _worker() -> Part:
         return Part("worker", False, f"cannot be told ({type(error).__name__})")
     within = f"the last {WORKER_SECONDS:g} s"
     return Part("worker", seen, f"seen in {within}" if seen else f"none seen in {within}")
-
-
-def _broker() -> Part:
-    error = _probe.run(BROKER_SECONDS)
-    return Part("broker", not error, f"cannot be reached ({error})" if error else "reachable")
 
 
 class _Migrations:

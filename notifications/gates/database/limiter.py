@@ -45,9 +45,7 @@ class DatabaseLimiter(Limiter):
         return grants
 
     def used(self, limits: Sequence[Limit]) -> Mapping[str, float]:
-        found = buckets.rows.in_bulk([limit.key for limit in limits]) if limits else {}
-        now = buckets.now() if found else 0.0
-        arrivals = {key: row.arrival for key, row in found.items()}
+        arrivals, now = _read([limit.key for limit in limits]) if limits else ({}, 0.0)
         return {limit.key: gcra.used(limit, arrivals.get(limit.key, 0.0), now) for limit in limits}
 
 
@@ -65,8 +63,16 @@ def _take(wants: Sequence[Want], keys: Sequence[str]) -> list[Grant] | None:
 
 def _lock(keys: Sequence[str]) -> tuple[dict[str, float], float]:
     """The arrival times, locked in the order of their keys, and the database's clock after it."""
+    return _run(LOCK_AND_READ[buckets.connection.vendor], keys)
+
+
+def _read(keys: Sequence[str]) -> tuple[dict[str, float], float]:
+    return _run(LOCK_AND_READ["sqlite"], keys)
+
+
+def _run(statement: str, keys: Sequence[str]) -> tuple[dict[str, float], float]:
     connection = buckets.connection
-    sql = LOCK_AND_READ[connection.vendor].format(
+    sql = statement.format(
         table=connection.ops.quote_name(buckets.model._meta.db_table),
         keys=", ".join(["%s"] * len(keys)),
         clock=CLOCK[connection.vendor],
