@@ -1,5 +1,14 @@
 """Django's admin for the package: what became of everything, and the switches to act on it."""
 
-from . import dashboard, delivery, endpoints, policy, suppressions, templates, tenants
+from . import dashboard, delivery, endpoints, jobs, policy, suppressions, templates, tenants
 
-__all__ = ("dashboard", "delivery", "endpoints", "policy", "suppressions", "templates", "tenants")
+__all__ = (
+    "dashboard",
+    "delivery",
+    "endpoints",
+    "jobs",
+    "policy",
+    "suppressions",
+    "templates",
+    "tenants",
+)

@@ -58,7 +58,7 @@ class DashboardAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # i
     def live_view(self, request: HttpRequest) -> HttpResponse:
         """What the page's script puts in place of what it shows."""
         text = render_to_string(LIVE, self._seen(request), request)
-        return HttpResponse(text, headers={"Cache-Control": "no-store"})
+        return HttpResponse(text)
 
     def _seen(self, request: HttpRequest) -> dict[str, Any]:
         if not self.has_view_permission(request):

@@ -98,7 +98,8 @@ def _circuits(seen: Overview) -> Iterator[Finding]:
                 Act.ERRORS,
             )
         elif provider.held:
-            text = f"{provider.name} refuses us for being too fast: it rests {duration(provider.held)}."
+            rests = duration(provider.held)
+            text = f"{provider.name} refuses us for being too fast: it rests {rests}."
             yield Finding(Level.NOTE, text, "It recovers by itself, step by step.")
 
 
@@ -108,7 +109,8 @@ def _lateness(seen: Overview) -> Iterator[Finding]:
         late = lane_held.due_for or 0.0
         is_stuck = seen.workers and lane.channel in held and not _is_paused(seen, lane.channel)
         if late > LATE_SECONDS and is_stuck:
-            text = f"{lane.channel.label}, {lane.priority.label}: the oldest is due for {duration(late)}."
+            name = f"{lane.channel.label}, {lane.priority.label}"
+            text = f"{name}: the oldest is due for {duration(late)}."
             advice = "Start more workers, or see below what it waits for."
             yield Finding(Level.BAD if late > LATE_SECONDS * 5 else Level.WARN, text, advice)
 

@@ -88,9 +88,8 @@ def _summary(chart: Chart, show: Any) -> str:
         values = [row.values[index] for row in chart.rows]
         known = [value for value in values if value is not None]
         if any(known):
-            parts.append(
-                f"{_line_title(chart, line)}: {show(values[-1])} now, {show(max(known))} at most"
-            )
+            name, most = _line_title(chart, line), show(max(known))
+            parts.append(f"{name}: {show(values[-1]) or 'nothing'} now, {most} at most")
     return "; ".join(parts)
 
 

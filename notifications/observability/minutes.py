@@ -244,7 +244,7 @@ class Point(NamedTuple):
 
 def read(hours: float, step: int) -> list[Point]:
     """What was counted in the last `hours`, summed over steps of so many seconds."""
-    since = Now() - timedelta(hours=hours)
+    since = Now() - timedelta(hours=hours, seconds=step)
     rows = MinuteCount.objects.filter(minute__gt=since).annotate(slot=Slot("minute", step))
     found = rows.values_list("slot", "what", "channel", "label").annotate(Sum("count")).order_by()
     return [Point(slot * step, *rest) for slot, *rest in found]

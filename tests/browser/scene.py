@@ -6,6 +6,7 @@ A day of counts, a backlog with every reason to wait, an open circuit, pauses, a
 import math
 import os
 import random
+import sys
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -51,7 +52,7 @@ def main() -> None:
     shop, bakery = (Tenant.objects.get_or_create(name=name)[0] for name in ("shop", "bakery"))
     make_backlog(shop, bakery, now)
     make_switches(now)
-    print(make_story(shop, now))
+    sys.stdout.write(f"{make_story(shop, now)}\n")
 
 
 def make_users() -> None:
@@ -163,7 +164,8 @@ def make_switches(now: datetime) -> None:
         Worker.objects.update_or_create(name=name, defaults={"seen_at": now})
     ids = Notification.objects.order_by("pk").values_list("pk", flat=True)
     first, last = ids.first(), ids.last()
-    assert first and last
+    assert first is not None
+    assert last is not None
     job = Job.objects.create(
         kind="retry",
         filters={"channel": "email", "status": ["failed"], "error_code": "connect_timeout"},
@@ -189,8 +191,8 @@ def make_story(shop: Tenant, now: datetime) -> UUID:
         "channel": "email",
         "subject": "Order {{ order }} is on its way",
         "body": "Dear {{ name }},\n\nit will be with you tomorrow.",
-        "html": "<h1>On its way</h1><p>Dear {{ name }},</p><p>order <b>{{ order }}</b> will be with "
-        "you tomorrow.</p><p>Your shop</p>",
+        "html": "<h1>On its way</h1><p>Dear {{ name }},</p><p>order <b>{{ order }}</b> will be "
+        "with you tomorrow.</p><p>Your shop</p>",
     }
     put(shop, "order-shipped", parse_template(source))
     row = notify(
