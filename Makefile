@@ -43,10 +43,12 @@ lint: export ALLOWED_HOSTS := notifications.example.com
 lint: venv-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive notifications project
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
+	$(BIN)/python -m ops.audit
 
 bench: venv-dev
 	$(BIN)/python -m bench $(ARGS)

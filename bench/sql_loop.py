@@ -15,7 +15,7 @@ import psycopg
 ROUND = 500
 """Less than the product's dispatcher takes at once, so that both processes end together."""
 
-BATCH, WINDOW = 100, 10
+BATCH, WINDOW = 100, 20
 IDLE_SECONDS = 0.02
 
 IS_WAITING = "state IN ('queued', 'retry_wait', 'scheduled')"

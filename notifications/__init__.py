@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .shortcuts import notify, notify_many
+    from .shortcuts import notify, notify_many, set_preference
 
-__all__ = ("notify", "notify_many")
+__all__ = ("notify", "notify_many", "set_preference")
 
 
 def __getattr__(name: str) -> Any:

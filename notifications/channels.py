@@ -14,7 +14,15 @@ from .addresses import (
     parse_phone,
     parse_url,
 )
+from .email_content import (
+    parse_attachments,
+    parse_copies,
+    parse_headers,
+    parse_mailbox,
+    parse_reply_to,
+)
 from .enums import Channel, SuppressionReason
+from .exceptions import ContentError
 from .rendering import Part
 from .segments import count_segments
 
@@ -22,15 +30,6 @@ SUBJECT_MAX = 998
 SMS_MAX = 1600
 SEGMENTS_MAX = 10
 EVENT_MAX = 100
-
-
-class ContentError(ValueError):
-    """A piece of content is unusable: a code and a sentence without the value."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,12 @@ class ChannelRow:
     one_of: tuple[str, ...] = ()
     signed: bool = False
     """Whether its recipients are endpoints, with secrets to sign with."""
+
+    @property
+    def extras(self) -> Mapping[str, ContentField]:
+        """What can be given beside a template; nothing, where it takes none."""
+        own = {name: field for name, field in self.content.items() if not field.part}
+        return own if self.parts else {}
 
     @property
     def parts(self) -> Mapping[str, Part]:
@@ -136,6 +141,12 @@ _ROWS = (
             "subject": ContentField(_header, required=True, part=Part.LINE),
             "body": ContentField(_text, part=Part.TEXT),
             "html": ContentField(_text, part=Part.HTML),
+            "from": ContentField(parse_mailbox),
+            "reply_to": ContentField(parse_reply_to),
+            "cc": ContentField(parse_copies),
+            "bcc": ContentField(parse_copies),
+            "headers": ContentField(parse_headers),
+            "attachments": ContentField(parse_attachments),
         },
         one_of=("body", "html"),
     ),

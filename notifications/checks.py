@@ -13,6 +13,7 @@
 | notifications.E009 | a frozen broker would be waited for without end |
 | notifications.E010 | Celery would ask of quorum queues what RabbitMQ refuses |
 | notifications.E011 | webhooks may be sent to this machine itself, and DEBUG is off |
+| notifications.E012 | an entry of MAILERS with our backend cannot be used |
 | notifications.W001 | SQLite is not in WAL mode |
 | notifications.W002 | SQLite's transactions do not begin IMMEDIATE |
 | notifications.W003 | Celery runs tasks where they are published instead of in a worker |
@@ -24,6 +25,7 @@
 | notifications.W009 | Redis gives out messages again that are still worked on |
 | notifications.W010 | a queue of ours on RabbitMQ is no quorum queue |
 | notifications.W011 | the consumer of the workers is not ours |
+| notifications.W012 | Django's e-mails are for a tenant that there is not |
 
 The ids stay what they are: projects name them in SILENCED_SYSTEM_CHECKS.
 """
@@ -34,12 +36,15 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.utils.module_loading import import_string
 
 from . import gates
 from .celery_checks import TAG
-from .conf import ProviderSettings, Settings, parse
+from .conf import ProviderSettings, Settings, lenient_settings, parse
+from .mail import EmailBackend
+from .models import Tenant
 from .pipeline import database
 from .providers.base import Provider
 
@@ -79,6 +84,51 @@ def check_durability(databases: Sequence[str] | None = None, **_: Any) -> list[C
         cursor.execute("SHOW synchronous_commit")
         [level] = cursor.fetchone()
     return [_not_durable("the server, the database or the role sets it")] if level == "off" else []
+
+
+@register(TAG)
+def check_mailers(**_: Any) -> list[CheckMessage]:
+    """The entries of Django's MAILERS that lead to us: they are made only when they are used."""
+    found: list[CheckMessage] = []
+    for alias, options in _our_mailers().items():
+        try:
+            EmailBackend(alias=alias, **options)
+        except (ImproperlyConfigured, TypeError) as error:
+            hint = "Its OPTIONS may be `tenant` and `priority`."
+            problem = f'MAILERS["{alias}"] cannot be used: {error}'
+            found.append(Error(problem, hint=hint, id=f"{TAG}.E012"))
+    return found
+
+
+@register(Tags.database)
+def check_mail_tenants(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Whether there are the tenants that e-mails of Django's are accepted for."""
+    alias, settings = database.alias(), lenient_settings()
+    named = [settings.mail.tenant, *(o.get("tenant") for o in _our_mailers().values())]
+    missing = {str(name) for name in named if name} - {settings.default_tenant}
+    if alias not in (databases or ()) or not missing or not _is_migrated(alias):
+        return []
+    known = set(Tenant.objects.using(alias).filter(name__in=missing).values_list("name", flat=True))
+    return [
+        Warning(
+            f'There is no tenant "{name}": e-mails of Django\'s that are for it are refused.',
+            hint=f"Create it: manage.py create_api_key {name} --create, or in the admin.",
+            id=f"{TAG}.W012",
+        )
+        for name in sorted(missing - known)
+    ]
+
+
+def _our_mailers() -> dict[str, dict[str, Any]]:
+    """The options of those entries of MAILERS that are of our backend, by their alias."""
+    mailers = getattr(django_settings, "MAILERS", {})
+    ours = {a: m for a, m in mailers.items() if _import(m.get("BACKEND", "")) is EmailBackend}
+    return {alias: dict(mailer.get("OPTIONS", {})) for alias, mailer in ours.items()}
+
+
+def _is_migrated(alias: str) -> bool:
+    with connections[alias].cursor() as cursor:
+        return Tenant._meta.db_table in connections[alias].introspection.table_names(cursor)
 
 
 def _check_providers(settings: Settings) -> Iterator[CheckMessage]:

@@ -14,7 +14,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from .enums import Channel, OnUnknown
+from .enums import Channel, OnUnknown, Priority
 
 T = TypeVar("T")
 
@@ -122,14 +122,28 @@ class GateSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MailSettings:
+    """E-mails of Django's mail API: for which tenant, and how urgent, where they do not say.
+
+    No e-mail may be larger than `max_bytes`, attachments given to `notify` included.
+    """
+
+    tenant: str | None = None
+    priority: Priority = Priority.NORMAL
+    max_bytes: int = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the package can be told; times are in seconds."""
 
     channels: Mapping[Channel, ChannelSettings]
     providers: Mapping[str, ProviderSettings]
     gates: GateSettings = GateSettings()
+    mail: MailSettings = MailSettings()
     tenant_rate_limit: tuple[Rate, ...] = ()
     tenant_daily_limit: int | None = None
+    api_rate_limit: tuple[Rate, ...] = ()
     default_tenant: str = "default"
     lease_seconds: float = 60.0
     batch_size: int = 100
@@ -180,8 +194,10 @@ def parse(raw: Any) -> tuple[Settings, list[Problem]]:
         providers=providers,
         channels=_channels(reader, providers),
         gates=_gates(reader),
+        mail=_mail(reader.below("MAIL")),
         tenant_rate_limit=reader.take("TENANT_RATE_LIMIT", NO_RATES, _rates),
         tenant_daily_limit=reader.take("TENANT_DAILY_LIMIT", None, _optional(_positive_int)),
+        api_rate_limit=reader.take("API_RATE_LIMIT", NO_RATES, _rates),
         default_tenant=reader.take("DEFAULT_TENANT", "default", _text),
         lease_seconds=reader.take("LEASE_SECONDS", 60.0, _positive),
         batch_size=reader.take("BATCH_SIZE", 100, _positive_int),
@@ -333,6 +349,17 @@ def _gates(reader: _Reader) -> GateSettings:
     return values
 
 
+def _mail(reader: _Reader) -> MailSettings:
+    default = MailSettings()
+    values = MailSettings(
+        tenant=reader.take("TENANT", default.tenant, _optional(_text)),
+        priority=reader.take("PRIORITY", default.priority, _priority),
+        max_bytes=reader.take("MAX_BYTES", default.max_bytes, _positive_int),
+    )
+    reader.finish()
+    return values
+
+
 def _check_leases(settings: Settings, problems: list[Problem]) -> None:
     used = {name for channel in settings.channels.values() for name in channel.providers}
     for name in sorted(used & set(settings.providers)):
@@ -369,6 +396,13 @@ def _public_url(value: Any) -> str:
     if value and (not usable or parts.query or parts.fragment or parts.username):
         raise ValueError("write where this site is seen from outside: https://notify.example.com")
     return str(value or "").rstrip("/")
+
+
+def _priority(value: Any) -> Priority:
+    found = {priority.label: priority for priority in Priority}.get(value)
+    if found is None:
+        raise ValueError(f"it must be one of: {', '.join(Priority.labels)}")
+    return found
 
 
 def _bool(value: Any) -> bool:

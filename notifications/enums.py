@@ -25,6 +25,7 @@ class State(TextChoices):
     """How far delivery has come: written by workers and by control, never by receipts."""
 
     SCHEDULED = "scheduled"
+    IN_DIGEST = "in_digest"
     QUEUED = "queued"
     LEASED = "leased"
     DISPATCHING = "dispatching"
@@ -35,6 +36,7 @@ class State(TextChoices):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     SUPPRESSED = "suppressed"
+    DIGESTED = "digested"
 
 
 class ReceiptState(IntegerChoices):
@@ -71,6 +73,7 @@ class Status(TextChoices):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     SUPPRESSED = "suppressed"
+    DIGESTED = "digested"
 
 
 class AttemptOutcome(TextChoices):
@@ -88,6 +91,8 @@ class WaitReason(TextChoices):
     """Why a notification has not gone yet."""
 
     SCHEDULED = "scheduled"
+    DIGEST = "digest"
+    QUIET_HOURS = "quiet_hours"
     QUEUE = "queue"
     RATE_LIMIT = "rate_limit"
     CIRCUIT_OPEN = "circuit_open"
@@ -129,6 +134,14 @@ class Counted(TextChoices):
     ERROR = "error", "an attempt was not accepted: its provider and code"
     SETTLED = "settled", "settled: the status"
     WAIT = "wait", "sent: the bucket of the time it took"
+
+
+class KeyScope(TextChoices):
+    """What an API key may be used for."""
+
+    NOTIFY = "notify", "notify: send, cancel and retry"
+    READ = "read", "read: see everything of the tenant, change nothing"
+    MANAGE = "manage", "manage: templates, suppressions and endpoints"
 
 
 class SuppressionReason(TextChoices):

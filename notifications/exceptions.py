@@ -11,9 +11,12 @@ NotificationError
 ├── NotReceipts              the provider reads no receipts, or is not set up to
 ├── NotAuthentic             a receipt is not signed by whom it claims to come from
 └── NotJudged                whether a receipt is authentic cannot be told now: send it again
+
+ContentError                 a ValueError: a value is unusable for its field; becomes a FieldError
+└── ContentErrors            several parts of it are
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -92,3 +95,21 @@ class NotAuthentic(NotificationError):
 
 class NotJudged(NotificationError):
     """What it takes to judge a receipt cannot be had now: the provider is to send it again."""
+
+
+class ContentError(ValueError):
+    """A piece of content is unusable: a code and a sentence without the value."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class ContentErrors(ContentError):
+    """Parts of a piece of content are unusable: each by its path of names and indexes."""
+
+    def __init__(self, found: Mapping[tuple[str, ...], ContentError]) -> None:
+        first = next(iter(found.values()))
+        super().__init__(first.code, first.detail)
+        self.found = found

@@ -4,8 +4,10 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from .channels import CHANNELS
 from .messages import Draft
 
 KEY_MAX = 255
@@ -29,8 +31,12 @@ def fingerprint(draft: Draft) -> str:
     Of a template it takes the name and the context as given: a new version of the template makes
     no other request of a repeated one.
     """
+    given: dict[str, Any] = {"category": draft.category} if _has_own_category(draft) else {}
+    if draft.digest is not None:
+        given["digest"] = asdict(draft.digest)
     return digest(
         {
+            **given,
             "channel": draft.channel.value,
             "to": draft.to,
             "content": _content(draft),
@@ -42,10 +48,16 @@ def fingerprint(draft: Draft) -> str:
     )
 
 
+def _has_own_category(draft: Draft) -> bool:
+    return bool(draft.category) and draft.template is None
+
+
 def _content(draft: Draft) -> Mapping[str, Any]:
     if draft.template is None:
         return draft.content
-    return {"template": draft.template, "context": draft.context}
+    extras = CHANNELS[draft.channel].extras
+    own = {name: value for name, value in draft.content.items() if name in extras}
+    return {**own, "template": draft.template, "context": draft.context}
 
 
 def digest(value: Mapping[str, Any] | list[Any]) -> str:

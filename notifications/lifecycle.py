@@ -28,6 +28,8 @@ class Move(StrEnum):
     CANCEL = "cancel"
     EXPIRE = "expire"
     SUPPRESS = "suppress"
+    DIGEST = "digest"
+    DISBAND = "disband"
     REQUEUE = "requeue"
     EVIDENCE = "evidence"
 
@@ -47,7 +49,7 @@ IN_FLIGHT = frozenset({S.LEASED, S.DISPATCHING})
 SETTLING = frozenset({S.DISPATCHING, S.UNKNOWN})
 """What the holder of the lease token may settle: the truth is taken however late it comes."""
 
-TERMINAL = frozenset({S.SENT, S.FAILED, S.CANCELLED, S.EXPIRED, S.SUPPRESSED})
+TERMINAL = frozenset({S.SENT, S.FAILED, S.CANCELLED, S.EXPIRED, S.SUPPRESSED, S.DIGESTED})
 """No worker touches these again of itself."""
 
 MOVES: Mapping[Move, tuple[frozenset[State], frozenset[State]]] = MappingProxyType(
@@ -64,9 +66,11 @@ MOVES: Mapping[Move, tuple[frozenset[State], frozenset[State]]] = MappingProxyTy
             frozenset({S.QUEUED, S.RETRY_WAIT, S.CANCELLED}),
         ),
         Move.POISON: (frozenset({S.LEASED}), frozenset({S.FAILED})),
-        Move.CANCEL: (WAITING | {S.LEASED}, frozenset({S.CANCELLED})),
+        Move.CANCEL: (WAITING | {S.LEASED, S.IN_DIGEST}, frozenset({S.CANCELLED})),
         Move.EXPIRE: (WAITING | {S.LEASED}, frozenset({S.EXPIRED})),
         Move.SUPPRESS: (frozenset({S.LEASED}), frozenset({S.SUPPRESSED})),
+        Move.DIGEST: (frozenset({S.IN_DIGEST}), frozenset({S.DIGESTED})),
+        Move.DISBAND: (frozenset({S.IN_DIGEST}), frozenset({S.QUEUED})),
         Move.REQUEUE: (
             frozenset({S.FAILED, S.EXPIRED, S.CANCELLED, S.UNKNOWN, S.SENT}),
             frozenset({S.QUEUED}),
@@ -83,12 +87,14 @@ ACCEPT starts from RETRY_WAIT when a worker that was given up reports success af
 RETRY, FAIL and PARK end in SENT where a receipt has already proved delivery; RETRY and
 ABANDON end in CANCELLED where cancellation was asked for while the attempt was in flight.
 REQUEUE starts from SENT only when a receipt said undelivered, and from UNKNOWN only when the
-caller accepts the risk of a duplicate. EVIDENCE is a receipt that proves delivery.
+caller accepts the risk of a duplicate. EVIDENCE is a receipt that proves delivery. DIGEST ends what
+another notification says along with others; DISBAND sends it by itself after all.
 """
 
 STATUS_OF_STATE: Mapping[State, Status] = MappingProxyType(
     {
         S.SCHEDULED: Status.SCHEDULED,
+        S.IN_DIGEST: Status.SCHEDULED,
         S.QUEUED: Status.QUEUED,
         S.LEASED: Status.QUEUED,
         S.DISPATCHING: Status.SENDING,
@@ -99,6 +105,7 @@ STATUS_OF_STATE: Mapping[State, Status] = MappingProxyType(
         S.CANCELLED: Status.CANCELLED,
         S.EXPIRED: Status.EXPIRED,
         S.SUPPRESSED: Status.SUPPRESSED,
+        S.DIGESTED: Status.DIGESTED,
     }
 )
 

@@ -3,19 +3,60 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from .enums import AttemptOutcome, Channel, CircuitState, Priority, ReceiptState
+
+DIGEST_COUNT = 100
+"""How many a digest holds at most, where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class DigestRule:
+    """What a notification is to be gathered by: all of one `key` to one recipient become one.
+
+    The digest closes `window` seconds after it was opened, or after the last one that came when it
+    is `sliding`, and at once with `max_count` of them. `template` is what is sent then.
+    """
+
+    key: str
+    template: str
+    window: int
+    sliding: bool = False
+    max_count: int = DIGEST_COUNT
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes with an e-mail; with a `content_id` its HTML can show it (`cid:`)."""
+
+    filename: str
+    content_type: str
+    data: bytes = field(repr=False)
+    content_id: str = ""
+
+    def described(self) -> dict[str, Any]:
+        """What the content of a notification tells of it: all but its bytes."""
+        told = {
+            "filename": self.filename,
+            "content_type": self.content_type,
+            "size": len(self.data),
+            "digest": sha256(self.data).hexdigest(),
+        }
+        return told | {"content_id": self.content_id} if self.content_id else told
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A validated request to notify: what `accept` stores.
 
-    `content` holds the channel's own keys (email: subject, body, html; sms: body;
-    webhook: event, payload). It is empty where a `template` is named, until that was rendered
-    with `context`. Times are aware, in UTC.
+    `content` holds the channel's own keys (email: subject, body, html, and who it is from, goes to
+    beside `to`, and is answered to; sms: body; webhook: event, payload). Where a `template` is
+    named, its parts are missing until that was rendered with `context`. `attachments` are
+    described in it. An e-mail that is complete already is in `mime`. Times are aware, in UTC.
+    What has a `category` is not transactional. `digest_id` is the digest that it sends.
     """
 
     channel: Channel
@@ -30,6 +71,16 @@ class Draft:
     context: Mapping[str, Any] = field(default_factory=dict)
     template_version_id: int | None = None
     is_transactional: bool = True
+    category: str = ""
+    digest: DigestRule | None = None
+    digest_id: UUID | None = None
+    attachments: tuple[Attachment, ...] = ()
+    mime: bytes = field(default=b"", repr=False)
+
+
+def recipients_of(to: str, content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Everybody whom a message goes to: nearly always `to` alone."""
+    return (*content.get("to", (to,)), *content.get("cc", ()), *content.get("bcc", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +90,7 @@ class TemplateDraft:
     channel: Channel
     content: Mapping[str, str]
     is_transactional: bool = True
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +101,9 @@ class Message:
     turns a repeated send into a no-op. `attempt` counts from 1. `secrets` are what a message
     to a receiver of the tenant's own is signed with; every live one of them.
     Where `unsubscribe_url` is set, a POST to it suppresses the recipient; mail programs offer it as
-    a button.
+    a button. `recipients` are everybody whom it is to be handed over for; without them, `to`.
+    `mime` is an e-mail that is complete, to be sent as it is; `attachments` belong to one that is
+    still to be built.
     """
 
     key: str
@@ -61,6 +115,14 @@ class Message:
     attempt: int = 1
     secrets: tuple[str, ...] = field(default=(), repr=False)
     unsubscribe_url: str = ""
+    recipients: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = field(default=(), repr=False)
+    mime: bytes = field(default=b"", repr=False)
+
+    @property
+    def envelope(self) -> tuple[str, ...]:
+        """Everybody whom it is to be handed over for."""
+        return self.recipients or (self.to,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from .enums import (
     Event,
     JobKind,
     JobState,
+    KeyScope,
     Priority,
     ReceiptState,
     Scope,
@@ -30,14 +31,22 @@ from .enums import (
 from .lifecycle import FRESH, IN_FLIGHT, MOVES, TRIED, Move, status_of
 from .querysets import (
     APIKeyQuerySet,
+    DigestQuerySet,
     EndpointQuerySet,
     NotificationQuerySet,
+    PreferenceQuerySet,
     SuppressionQuerySet,
     TemplateQuerySet,
     TemplateVersionQuerySet,
     WorkerQuerySet,
 )
-from .validators import validate_rates
+from .quiet_hours import QuietHours
+from .validators import validate_rates, validate_scopes, validate_senders
+
+
+def all_scopes() -> list[str]:
+    """What a key may be used for where nobody has said less."""
+    return list(KeyScope.values)
 
 
 def new_id() -> UUID:
@@ -58,10 +67,29 @@ class Tenant(models.Model):
     is_active = models.BooleanField(
         default=True, help_text="While off, its keys are refused and nothing of it is sent."
     )
+    api_rate_limit = models.CharField(
+        "API rate limit",
+        max_length=100,
+        blank=True,
+        validators=[validate_rates],
+        help_text="How many requests it may make, such as 50/s; empty leaves it to the settings.",
+    )
     has_suppressions = models.BooleanField(
         default=False,
         editable=False,
         help_text="Whether it ever had one; the list is not asked for the recipients of others.",
+    )
+    has_preferences = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Whether a recipient ever had one; the same for preferences.",
+    )
+    senders = models.TextField(
+        blank=True,
+        default="",
+        validators=[validate_senders],
+        help_text="What its keys may give as `from` of an e-mail: shop@example.com, or "
+        "@example.com for all of a domain; one on each line. Empty: nothing.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -80,6 +108,7 @@ class APIKey(models.Model):
     name = models.CharField(max_length=100, blank=True)
     public_id = models.CharField(max_length=8, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(default=all_scopes, validators=[validate_scopes])
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -108,6 +137,13 @@ class Template(models.Model):
     is_transactional = models.BooleanField(
         default=True,
         help_text="Off for what its recipients can unsubscribe from.",
+    )
+    category = models.CharField(
+        max_length=50,
+        blank=True,
+        db_default=Value(""),
+        default="",
+        help_text="What its recipients can opt out of by itself, such as news.",
     )
     version = models.PositiveIntegerField(
         default=0, editable=False, help_text="The number of the version in use."
@@ -180,6 +216,60 @@ class Batch(models.Model):
         return str(self.id)
 
 
+class Digest(models.Model):
+    """Notifications of one key to one recipient that become one; while it is open there is one.
+
+    `recipient` is folded as its channel does. `count` says how many have joined; a full one is not
+    open any more. At `closes_at` it is closed, once, in the transaction that stores `notification`,
+    which says what they all had to say. Without one, those that were left went by themselves.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)
+    channel = models.CharField(max_length=10, choices=Channel)
+    recipient = models.CharField(max_length=2048)
+    key = models.CharField(max_length=100)
+    template = models.CharField(max_length=100)
+    window = models.PositiveIntegerField(help_text="In seconds.")
+    is_sliding = models.BooleanField(default=False)
+    max_count = models.PositiveSmallIntegerField()
+    count = models.PositiveIntegerField(default=0)
+    is_open = models.BooleanField(default=True)
+    created_at = models.DateTimeField(db_default=Now())
+    closes_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+    # Not a constraint: what it sends is pruned by its own age, and refers to the digest itself.
+    notification = models.ForeignKey(
+        "Notification",
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+
+    objects = DigestQuerySet.as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("recipient", "tenant", "channel", "key"),
+                condition=Q(is_open=True),
+                name="notifications_one_open_digest",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("closes_at",),
+                condition=Q(closed_at__isnull=True),
+                name="notifications_closing_idx",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
 class Notification(models.Model):
     """One message to one recipient: the record of what became of it, and its own outbox.
 
@@ -199,6 +289,10 @@ class Notification(models.Model):
     to = models.CharField(max_length=2048)
     content = models.JSONField()
     metadata = models.JSONField(default=dict)
+    category = models.CharField(max_length=50, blank=True)
+    digest = models.ForeignKey(
+        Digest, null=True, on_delete=models.PROTECT, db_index=False, related_name="notifications"
+    )
     idempotency_key = models.CharField(max_length=255, null=True)
     fingerprint = models.CharField(max_length=64)
     created_at = models.DateTimeField(db_default=Now())
@@ -229,6 +323,9 @@ class Notification(models.Model):
     error_detail = models.CharField(max_length=500, blank=True)
 
     objects = NotificationQuerySet.as_manager()
+
+    withheld: frozenset[str] = frozenset()
+    """Those of several recipients that this attempt leaves out: they are suppressed."""
 
     class Meta:
         permissions = (
@@ -290,6 +387,16 @@ class Notification(models.Model):
                 condition=Q(state__in=[State.UNKNOWN]),
                 name="notifications_unknown_idx",
             ),
+            models.Index(
+                fields=("channel", "priority"),
+                condition=Q(state__in=[State.IN_DIGEST]),
+                name="notifications_in_digest_idx",
+            ),
+            models.Index(
+                fields=("digest",),
+                condition=Q(digest__isnull=False),
+                name="notifications_by_digest_idx",
+            ),
             models.Index(fields=("tenant", "id"), name="notifications_newest_idx"),
             models.Index(fields=("to",), name="notifications_to_idx"),
             # For receipts that name nothing but the provider's own id.
@@ -317,7 +424,7 @@ class Notification(models.Model):
     def is_transactional(self) -> bool:
         """Whether it is no news that one can unsubscribe from; a claim has read it already."""
         version = self.template_version
-        return version is None or version.template.is_transactional
+        return not self.category and (version is None or version.template.is_transactional)
 
     @property
     def status(self) -> Status:
@@ -333,6 +440,32 @@ class Notification(models.Model):
     def spent_attempts(self) -> int:
         """How much of the channel's MAX_ATTEMPTS is used up."""
         return self.attempt_count - self.uncounted_attempts
+
+
+class Attachment(models.Model):
+    """The bytes that go with an e-mail; its notification's content tells what they are.
+
+    Read for an attempt of a notification that has any, and by nobody else. They stay as long as it
+    does, for it may be sent again.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    notification = models.ForeignKey(
+        Notification, on_delete=models.CASCADE, related_name="attachments", db_index=False
+    )
+    position = models.PositiveSmallIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ("position",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("notification", "position"), name="notifications_attachment_position"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"attachment {self.position}"
 
 
 class Attempt(models.Model):
@@ -492,6 +625,47 @@ class Suppression(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class Preference(models.Model):
+    """What a recipient wants to have of a tenant, and when; `recipient` as in suppressions.
+
+    It holds for what is not transactional. Quiet hours are told by the clock of `time_zone`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False)
+    channel = models.CharField(max_length=10, choices=Channel)
+    recipient = models.CharField(max_length=2048)
+    opt_outs = models.JSONField(
+        default=list, blank=True, help_text="The categories that are not sent to the recipient."
+    )
+    quiet_from = models.TimeField(null=True, blank=True)
+    quiet_until = models.TimeField(null=True, blank=True)
+    time_zone = models.CharField(
+        max_length=64, blank=True, help_text="Of the quiet hours, such as Europe/Berlin."
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = PreferenceQuerySet.as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("recipient", "tenant", "channel"), name="notifications_one_preference"
+            ),
+        )
+        indexes = (models.Index(fields=("tenant", "id"), name="notifications_preferred_idx"),)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def quiet_hours(self) -> QuietHours | None:
+        """When the recipient is to be left alone, if ever."""
+        if self.quiet_from is None or self.quiet_until is None:
+            return None
+        return QuietHours(self.quiet_from, self.quiet_until, self.time_zone)
 
 
 class RateLimit(models.Model):

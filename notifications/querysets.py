@@ -24,8 +24,10 @@ from .settlements import PROVEN, Settlement, settle
 if TYPE_CHECKING:
     from .models import (  # noqa: F401 - types only
         APIKey,
+        Digest,
         Endpoint,
         Notification,
+        Preference,
         Suppression,
         Template,
         TemplateVersion,
@@ -43,6 +45,7 @@ CLAIMED = (
     "to",
     "content",
     "metadata",
+    "category",
     "created_at",
     "send_at",
     "wait_reason",
@@ -55,11 +58,12 @@ CLAIMED = (
 )
 """What an attempt needs of its notification, in the order of the model's fields."""
 
-TENANT = ("id", "name", "has_suppressions")
+TENANT = ("id", "name", "has_suppressions", "has_preferences")
 
 BESIDE = (
     "tenant__name",
     "tenant__has_suppressions",
+    "tenant__has_preferences",
     "template_version__template__is_transactional",
 )
 """What a claim reads of its rows' tenants and templates."""
@@ -158,6 +162,61 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         return found.filter(owner=Slot("tenant", models.BigIntegerField()))
 
 
+class PreferenceQuerySet(models.QuerySet["Preference"]):
+    def on(self, recipients: Sequence[str], tenant_id: int | None) -> "list[Preference]":
+        """Those of any of the folded `recipients`; without a `tenant_id` those of all tenants."""
+        using = router.db_for_write(self.model)
+        build = self._build_on if tenant_id is None else self._build_on_tenant
+        values = {"recipient": recipients, "tenant": tenant_id}
+        key = "preferred", tenant_id is None
+        found = prepared.select(using, key, values, len(recipients), build)
+        return [self.model.from_db(using, PREFERRED, row) for row in found]
+
+    def _build_on(self, count: int) -> "models.QuerySet[Preference, Any]":
+        recipients = Column("recipient", models.CharField(max_length=2048), count)
+        rows = self.model._default_manager.using(router.db_for_write(self.model))
+        return rows.filter(Among(recipients, "recipient")).values_list(*PREFERRED)
+
+    def _build_on_tenant(self, count: int) -> "models.QuerySet[Preference, Any]":
+        # As a sum, for the same reason as with suppressions.
+        found = self._build_on(count).alias(owner=F("tenant_id") + 0)
+        return found.filter(owner=Slot("tenant", models.BigIntegerField()))
+
+
+PREFERRED = (
+    "id",
+    "tenant_id",
+    "channel",
+    "recipient",
+    "opt_outs",
+    "quiet_from",
+    "quiet_until",
+    "time_zone",
+)
+"""What is looked up of preferences, in the order of the model's fields."""
+
+
+class DigestQuerySet(models.QuerySet["Digest"]):
+    def open(self) -> "DigestQuerySet":
+        """Those that can be joined."""
+        return self.filter(is_open=True)
+
+    def due(self) -> "DigestQuerySet":
+        """Those that are to be closed now."""
+        return self.filter(closed_at__isnull=True, closes_at__lte=Now())
+
+    def lock(self, *, wait: bool) -> "DigestQuerySet":
+        """Lock the rows one after the other; those that others hold are waited for or passed over.
+
+        Whoever had to wait gets the rows as they are then, and only those that are still meant.
+        """
+        features = connections[self.db].features
+        skip = not wait and features.has_select_for_update_skip_locked
+        # Notifications that refer to it are stored meanwhile: a key is not what is changed.
+        partly = features.has_select_for_no_key_update
+        return self.select_for_update(skip_locked=skip, no_key=partly)
+
+
 class NotificationQuerySet(models.QuerySet["Notification"]):
     # Named sets
 
@@ -223,6 +282,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         `states` are FRESH, TRIED or both: the first two have an index each.
         """
         return self.in_states(states).filter(publish_at__lte=Now())
+
+    def gathered_in(self, digests: Collection[UUID]) -> "NotificationQuerySet":
+        """What waits in these digests."""
+        return self.filter(InState([State.IN_DIGEST]), digest__in=digests)
 
     def lapsed(self, state: State, grace: float) -> "NotificationQuerySet":
         """In flight in `state` although the lease ran out more than `grace` seconds ago."""
@@ -321,11 +384,11 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         tenant: Any = self.model._meta.get_field("tenant")
         tenants: dict[int, Tenant] = {}
         rows = []
-        for *values, name, has_suppressions, is_transactional in found:
+        for *values, name, suppresses, prefers, is_transactional in found:
             row = self.model.from_db(using, CLAIMED, values)
-            row.__dict__["is_transactional"] = is_transactional is not False
+            row.__dict__["is_transactional"] = is_transactional is not False and not row.category
             if row.tenant_id not in tenants:
-                identity = (row.tenant_id, name, has_suppressions)
+                identity = (row.tenant_id, name, suppresses, prefers)
                 tenants[row.tenant_id] = tenant.related_model.from_db(using, TENANT, identity)
             tenant.set_cached_value(row, tenants[row.tenant_id])
             rows.append(row)
@@ -379,6 +442,18 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             return set(ids)
         ended = self.filter(pk__in=ids, lease_token=token, state=State.SUPPRESSED)
         return set(ended.values_list("pk", flat=True))
+
+    # Moves of digests
+
+    def digest(self, ids: Collection[UUID]) -> int:
+        """End what another notification says along with others."""
+        return self._move(Move.DIGEST, ids).update(state=State.DIGESTED, settled_at=Now())
+
+    def disband(self, ids: Collection[UUID]) -> int:
+        """Send by themselves what was waiting in a digest."""
+        return self._move(Move.DISBAND, ids).update(
+            state=State.QUEUED, due_at=Now(), publish_at=Now()
+        )
 
     # Moves of the rescuer
 

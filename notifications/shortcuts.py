@@ -5,25 +5,36 @@ from typing import Any
 
 from .conf import get_settings
 from .exceptions import NotificationError, TenantUnavailable
-from .models import Notification, Tenant
+from .models import Notification, Preference, Tenant
 from .pipeline import database
 from .pipeline.accept import Accepted, accept_many, accept_one
+from .pipeline.preferences import put
+from .preference import parse_wish
 from .validation import parse_notification
 
 
 def notify(
-    channel: str, *, to: str, tenant: str | Tenant | None = None, **fields: Any
+    channel: str,
+    *,
+    to: str,
+    from_: str | None = None,
+    tenant: str | Tenant | None = None,
+    **fields: Any,
 ) -> Notification:
     """Accept one notification; it is sent once the surrounding transaction has committed.
 
     `fields` are those of `POST /notify`: the channel's content, or `template` and `context` in its
     place, `priority`, `send_at` and
-    `expires_at` (aware datetimes or RFC 3339), `idempotency_key`, `metadata`. The same key
-    returns the same notification. Raises InvalidNotification with every error at once,
+    `expires_at` (aware datetimes or RFC 3339), `idempotency_key`, `metadata`, `category`, `digest`.
+    The same key returns the same notification. `from_` is the field `from`, which may name anybody
+    here; the content of an attachment may be bytes. Raises InvalidNotification with every error at
+    once,
     IdempotencyConflict when the key holds other content, TenantUnavailable.
     """
+    if from_ is not None:
+        fields["from"] = from_
     draft = parse_notification({"channel": channel, "to": to, **fields})
-    return accept_one(_tenant(tenant), draft).notification
+    return accept_one(tenant_of(tenant), draft).notification
 
 
 def notify_many(
@@ -36,14 +47,33 @@ def notify_many(
     """
     drafts = [parse_notification(item) for item in items]
     with database.atomic():
-        answers = accept_many(_tenant(tenant), drafts)
+        answers = accept_many(tenant_of(tenant), drafts)
         for answer in answers:
             if isinstance(answer, NotificationError):
                 raise answer
     return [answer.notification for answer in answers if isinstance(answer, Accepted)]
 
 
-def _tenant(tenant: str | Tenant | None) -> Tenant:
+def set_preference(
+    channel: str,
+    recipient: str,
+    *,
+    tenant: str | Tenant | None = None,
+    opt_outs: Iterable[str] = (),
+    quiet_hours: Mapping[str, str] | None = None,
+) -> Preference:
+    """Keep what a recipient wants, in place of whatever was kept before.
+
+    `opt_outs` are categories; `quiet_hours` has `start`, `end` (as `22:00`) and `time_zone`.
+    Raises InvalidNotification with every error at once, TenantUnavailable.
+    """
+    given = {"opt_outs": list(opt_outs), "quiet_hours": quiet_hours}
+    wish = parse_wish({"channel": channel, "recipient": recipient, **given})
+    return put(tenant_of(tenant), wish).preference
+
+
+def tenant_of(tenant: str | Tenant | None) -> Tenant:
+    """The tenant of this name, without one the default; raises TenantUnavailable."""
     if isinstance(tenant, Tenant):
         found = tenant
     else:

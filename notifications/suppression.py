@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .addresses import AddressError
-from .channels import CHANNELS, ContentError
+from .channels import CHANNELS
 from .enums import Channel, SuppressionReason
-from .exceptions import FieldError
+from .exceptions import ContentError, FieldError
 from .validation import SURROGATE_OR_NUL, parse_time, pointer_part
 
 ERROR_CODE = "suppressed"

@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from .channels import CHANNELS
 from .conf import lenient_settings
+from .discretion import discreet
 from .enums import Channel
 from .exceptions import BrokerUnavailable, TransientFailure
 from .pipeline import dispatch as dispatching
@@ -29,6 +30,9 @@ from .worker import stopping
 
 INFRASTRUCTURE = (OperationalError, InterfaceError, BrokerError, BrokerUnavailable)
 """What passes by itself: the database or the broker is away for a moment."""
+
+told = discreet(TransientFailure, *INFRASTRUCTURE)
+"""Celery has to see these; of all other errors it logs and stores what may be told."""
 
 Deliver = Callable[[list[str]], None]
 
@@ -104,30 +108,35 @@ def _options(channel: Channel) -> dict[str, Any]:
 
 
 @_task_of(Channel.EMAIL)
+@told
 def deliver_email(ids: list[str]) -> None:
     """Deliver e-mails; `ids` are a hint, the rows decide."""
     _deliver(Channel.EMAIL, ids)
 
 
 @_task_of(Channel.SMS)
+@told
 def deliver_sms(ids: list[str]) -> None:
     """Deliver text messages; `ids` are a hint, the rows decide."""
     _deliver(Channel.SMS, ids)
 
 
 @_task_of(Channel.WEBHOOK)
+@told
 def deliver_webhook(ids: list[str]) -> None:
     """Deliver webhooks; `ids` are a hint, the rows decide."""
     _deliver(Channel.WEBHOOK, ids)
 
 
 @shared_task(name="notifications.dispatch", ignore_result=False)
+@told
 def dispatch() -> int:
     """Publish what is owed a message, now; returns how many notifications that was."""
     return dispatching.dispatch_due()
 
 
 @shared_task(name="notifications.rescue", ignore_result=False)
+@told
 def rescue() -> dict[str, int]:
     """Take in hand what lost workers held and what is past its time, now; returns the counts."""
     return {"rescued": rescuing.rescue(), "expired": rescuing.expire()}
@@ -140,6 +149,7 @@ def job(id: str) -> None:
 
 
 @shared_task(name="notifications.prune", ignore_result=False)
+@told
 def prune(days: int | None = None) -> dict[str, int]:
     """Delete what was settled long ago; returns the counts. A shutdown ends it early."""
     return asdict(pruning.prune(days, stop=stopping))

@@ -5,14 +5,14 @@ from typing import Any
 
 from .channels import CHANNELS, ChannelRow
 from .enums import Channel
-from .exceptions import FieldError, InvalidNotification
+from .exceptions import ContentError, FieldError, InvalidNotification
 from .messages import TemplateDraft
 from .rendering import Part, TemplateError, compile_part
-from .validation import SURROGATE_OR_NUL, pointer_part
+from .validation import SURROGATE_OR_NUL, parse_category, pointer_part
 
 CHANNEL_OF = {row.channel.value: row for row in CHANNELS.values() if row.parts}
 PARTS = frozenset(name for row in CHANNEL_OF.values() for name in row.parts)
-FIELDS = PARTS | {"channel", "is_transactional"}
+FIELDS = PARTS | {"channel", "is_transactional", "category"}
 
 
 def parse_template(data: Mapping[str, Any]) -> TemplateDraft:
@@ -28,10 +28,25 @@ def parse_template(data: Mapping[str, Any]) -> TemplateDraft:
         errors.append(_channel_error(data))
     if not isinstance(is_transactional, bool):
         errors.append(FieldError("/is_transactional", "invalid_type", "must be true or false"))
+    category = _category(data, is_transactional, errors)
     content = _content(row, data, errors) if row else {}
     if errors or row is None:
         raise InvalidNotification(errors)
-    return TemplateDraft(row.channel, content, is_transactional)
+    return TemplateDraft(row.channel, content, is_transactional, category)
+
+
+def _category(data: Mapping[str, Any], is_transactional: bool, errors: list[FieldError]) -> str:
+    if not data.get("category"):
+        return ""
+    try:
+        category = parse_category(data["category"])
+    except ContentError as error:
+        errors.append(FieldError("/category", error.code, error.detail))
+        return ""
+    if is_transactional:
+        detail = "what is transactional has none; set is_transactional to false"
+        errors.append(FieldError("/category", "transactional", detail))
+    return category
 
 
 def _channel_error(data: Mapping[str, Any]) -> FieldError:

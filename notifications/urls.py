@@ -9,6 +9,7 @@ from .api import (
     endpoints,
     openapi,
     operations,
+    preferences,
     receipts,
     suppressions,
     templates,
@@ -36,6 +37,8 @@ urlpatterns = [
     path("templates/<str:name>/preview", templates.PreviewView.as_view(), name="preview"),
     path("suppressions", suppressions.SuppressionListView.as_view(), name="suppressions"),
     path("suppressions/<str:id>", suppressions.SuppressionView.as_view(), name="suppression"),
+    path("preferences", preferences.PreferenceListView.as_view(), name="preferences"),
+    path("preferences/<str:id>", preferences.PreferenceView.as_view(), name="preference"),
     path("unsubscribe/<str:token>", unsubscribe.UnsubscribeView.as_view(), name="unsubscribe"),
     path("receipts/<str:provider>", receipts.ReceiptsView.as_view(), name="receipts"),
     path("healthz", operations.HealthView.as_view(), name="healthz"),
@@ -51,6 +54,6 @@ if find_spec("prometheus_client"):
 if apps.is_installed("drf_spectacular_sidecar"):
     urlpatterns += [path("docs", openapi.DocsView.as_view(), name="docs")]
 
-OURS = r"^(notify|notifications|batches|endpoints|suppressions|templates|receipts)/"
+OURS = r"^(notify|notifications|batches|endpoints|preferences|suppressions|templates|receipts)/"
 
 urlpatterns += [re_path(OURS, views.NothingView.as_view())]

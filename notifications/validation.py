@@ -6,34 +6,30 @@ Used alike by HTTP (parsed JSON) and by Python callers (who may also give aware 
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from .addresses import AddressError
-from .channels import CHANNELS, CONTENT_FIELDS, ChannelRow, ContentError
+from .channels import CHANNELS, CONTENT_FIELDS, ChannelRow
+from .email_content import address_of
 from .enums import Channel, Priority
-from .exceptions import FieldError, InvalidNotification
+from .exceptions import ContentError, ContentErrors, FieldError, InvalidNotification
 from .idempotency import parse_key
-from .messages import Draft
+from .messages import DigestRule, Draft
+from .senders import may_send_as
 
-COMMON_FIELDS = frozenset(
-    {
-        "channel",
-        "to",
-        "template",
-        "context",
-        "priority",
-        "send_at",
-        "expires_at",
-        "idempotency_key",
-        "metadata",
-    }
-)
+TERMS = frozenset({"priority", "send_at", "expires_at", "idempotency_key", "metadata"})
+"""How a notification is to be sent, whatever it says."""
+
+COMMON_FIELDS = TERMS | {"channel", "to", "template", "context", "category", "digest"}
 KNOWN_FIELDS = COMMON_FIELDS | CONTENT_FIELDS
 CHANNEL_OF = {channel.value: channel for channel in Channel}
 PRIORITY_OF = {priority.label: priority for priority in Priority}
 TEMPLATE_NAME_MAX = 100
+CATEGORY_MAX = 50
+DIGEST_WINDOW_MAX = 7 * 86400
+DIGEST_COUNT_MAX = 200
 METADATA_MAX = 50
 POINTER_PART_MAX = 64
 METADATA_KEY_MAX = 64
@@ -45,15 +41,26 @@ RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
 )
 TEMPLATE_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+DIGEST_KEY = re.compile("[!-~]{1,100}")
 PLAIN_NAME = re.compile(rf"[\w.-]{{1,{POINTER_PART_MAX}}}", re.ASCII)
 SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
 
 
-def parse_notification(data: object) -> Draft:
-    """The draft in `data`; raises InvalidNotification with all errors of all fields."""
+def parse_notification(data: object, *, senders: Collection[str] | None = None) -> Draft:
+    """The draft in `data`; raises InvalidNotification with all errors of all fields.
+
+    `senders` are those that `from` may name; without them, anybody.
+    """
     if not isinstance(data, Mapping):
         raise InvalidNotification([FieldError("", "invalid_type", "must be a JSON object")])
-    return _Parser(data).parse()
+    return _Parser(data, KNOWN_FIELDS, senders).parse()
+
+
+def parse_terms(data: object) -> dict[str, Any]:
+    """Fields of a draft, of those in TERMS alone; raises InvalidNotification."""
+    if not isinstance(data, Mapping):
+        raise InvalidNotification([FieldError("", "invalid_type", "must be a mapping")])
+    return _Parser(data, TERMS).parse_terms()
 
 
 def pointer_part(name: str) -> str:
@@ -68,8 +75,15 @@ def pointer_part(name: str) -> str:
 class _Parser:
     """Collects errors while it reads the fields one after the other."""
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        known: frozenset[str],
+        senders: Collection[str] | None = None,
+    ) -> None:
         self.data = data
+        self.known = known
+        self.senders = senders
         self.errors: list[FieldError] = []
 
     def parse(self) -> Draft:
@@ -80,42 +94,68 @@ class _Parser:
         to = self._field("to", _to(row), required=True)
         template = self._template(row)
         context = self._field("context", parse_context) if template else None
-        content = self._content(row) if row and template is None else {}
-        priority = self._field("priority", _priority)
-        send_at, expires_at = (
-            self._field("send_at", parse_time),
-            self._field("expires_at", parse_time),
-        )
-        key = self._field("idempotency_key", _key)
-        metadata = self._field("metadata", _metadata)
-        if send_at and expires_at and expires_at <= send_at:
-            self._error("/expires_at", "expires_before_send", "must be later than send_at")
+        content = self._content(row, template) if row else {}
+        self._check_sender(content.get("from"))
+        category = self._category(template)
+        digest = self._digest(row)
+        terms = self._terms()
         if self.errors or channel is None or to is None:
             raise InvalidNotification(self.errors)
+        if attachments := content.pop("attachments", ()):
+            content["attachments"] = [file.described() for file in attachments]
         return Draft(
             channel=channel,
             to=to,
             content=content,
-            priority=Priority.NORMAL if priority is None else priority,
-            send_at=send_at,
-            expires_at=expires_at,
-            idempotency_key=key,
-            metadata=metadata or {},
             template=template,
             context=context or {},
+            attachments=attachments,
+            is_transactional=not category,
+            category=category,
+            digest=digest,
+            **terms,
         )
 
+    def parse_terms(self) -> dict[str, Any]:
+        self._refuse_unknown()
+        self._refuse_unstorable()
+        terms = self._terms()
+        if self.errors:
+            raise InvalidNotification(self.errors)
+        return terms
+
+    def _terms(self) -> dict[str, Any]:
+        priority = self._field("priority", _priority)
+        send_at = self._field("send_at", parse_time)
+        expires_at = self._field("expires_at", parse_time)
+        if send_at and expires_at and expires_at <= send_at:
+            self._error("/expires_at", "expires_before_send", "must be later than send_at")
+        return {
+            "priority": Priority.NORMAL if priority is None else priority,
+            "send_at": send_at,
+            "expires_at": expires_at,
+            "idempotency_key": self._field("idempotency_key", _key),
+            "metadata": self._field("metadata", _metadata) or {},
+        }
+
+    def _check_sender(self, mailbox: str | None) -> None:
+        if not mailbox or self.senders is None or may_send_as(self.senders, address_of(mailbox)):
+            return
+        detail = "is no sender of this tenant; whoever runs this can add it to the tenant"
+        self._error("/from", "sender_not_allowed", detail)
+
     def _refuse_unknown(self) -> None:
-        if KNOWN_FIELDS.issuperset(self.data):
+        if self.known.issuperset(self.data):
             return
         for name in self.data:
-            if name not in KNOWN_FIELDS:
+            if name not in self.known:
                 self._error(f"/{pointer_part(str(name))}", "unknown_field", "is not a known field")
 
     def _refuse_unstorable(self) -> None:
         """Stop at what no database could hold or no answer could repeat, wherever it stands."""
         for name, value in list(self.data.items()):
-            problem = None if is_fine_text(value) else _unstorable(value, DEPTH_MAX)
+            fine = is_fine_text(value) or name == "attachments"  # which is stored as bytes
+            problem = None if fine else _unstorable(value, DEPTH_MAX)
             if problem:
                 self._error(f"/{pointer_part(str(name))}", *problem)
                 self.data = {k: v for k, v in self.data.items() if k != name}
@@ -128,17 +168,57 @@ class _Parser:
             return None
         if row and not row.parts:
             self._error("/template", "not_for_channel", f"{row.channel.label} takes no template")
-        for name in sorted(CONTENT_FIELDS.intersection(self.data)):
+        extras = row.extras if row else CONTENT_FIELDS
+        for name in sorted(CONTENT_FIELDS.intersection(self.data).difference(extras)):
             self._error(f"/{name}", "not_with_template", "comes from the template; leave it out")
         return self._field("template", parse_template_name) or ""
 
-    def _content(self, row: ChannelRow) -> dict[str, Any]:
+    def _category(self, template: str | None) -> str:
+        if template is not None and self.data.get("category") is not None:
+            self._error("/category", "not_with_template", "comes from the template; leave it out")
+        return self._field("category", parse_category) or ""
+
+    def _digest(self, row: ChannelRow | None) -> DigestRule | None:
+        value = self.data.get("digest")
+        if value is None:
+            return None
+        if row and not row.parts:
+            self._error("/digest", "not_for_channel", f"{row.channel.label} takes no template")
+        for name, detail in NOT_WITH_DIGEST.items():
+            if self.data.get(name) is not None:
+                self._error(f"/{name}", "not_with_digest", f"{detail}; leave it out")
+        if not isinstance(value, Mapping):
+            self._error("/digest", "invalid_type", "must be an object")
+            return None
+        return self._rule(value)
+
+    def _rule(self, value: Mapping[str, Any]) -> DigestRule | None:
+        before = len(self.errors)
+        for name in value:
+            if name not in DIGEST_FIELDS:
+                pointer = f"/digest/{pointer_part(str(name))}"
+                self._error(pointer, "unknown_field", "is not a known field")
+        found: dict[str, Any] = {}
+        for name, check in DIGEST_FIELDS.items():
+            try:
+                if value.get(name) is not None:
+                    found[name] = check(value[name])
+                elif name in DIGEST_REQUIRED:
+                    self._required(f"digest/{name}")
+            except ContentError as error:
+                self._error(f"/digest/{name}", error.code, error.detail)
+        return DigestRule(**found) if len(self.errors) == before else None
+
+    def _content(self, row: ChannelRow, template: str | None) -> dict[str, Any]:
+        """The channel's own content; beside a template, what does not come from it."""
         content: dict[str, Any] = {}
-        for name, field in row.content.items():
+        for name, field in (row.content if template is None else row.extras).items():
             if name in self.data:
                 content[name] = self._field(name, field.check, nullable=name == "payload")
             elif field.required:
                 self._required(name)
+        if template is not None:
+            return content
         for name in sorted(CONTENT_FIELDS.intersection(self.data).difference(row.content)):
             self._error(f"/{name}", "not_for_channel", f"is not a field of {row.channel.label}")
         if row.one_of and not any(name in self.data for name in row.one_of):
@@ -162,8 +242,10 @@ class _Parser:
             return None
         try:
             return check(value)
-        except _MetadataError as error:
-            self._error(f"/metadata{error.pointer}", error.code, error.detail)
+        except ContentErrors as errors:
+            for path, error in errors.found.items():
+                pointer = "/".join(["", name, *map(pointer_part, path)])
+                self._error(pointer, error.code, error.detail)
         except (AddressError, ContentError) as error:
             self._error(f"/{name}", error.code, error.detail)
         return None
@@ -176,16 +258,29 @@ class _Parser:
         self.errors.append(FieldError(pointer, code, detail))
 
 
-class _MetadataError(ContentError):
-    def __init__(self, pointer: str, code: str, detail: str) -> None:
-        super().__init__(code, detail)
-        self.pointer = pointer
-
-
 def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise ContentError("invalid_type", "must be a string")
     return value
+
+
+def parse_string(value: Any) -> str:
+    """Text that can be stored and repeated; raises ContentError."""
+    text = _string(value)
+    if problem := _unstorable(text, 0):
+        raise ContentError(*problem)
+    return text
+
+
+def parse_category(value: Any) -> str:
+    """The name of a category; raises ContentError."""
+    text = _string(value)
+    if len(text) > CATEGORY_MAX or not TEMPLATE_NAME.fullmatch(text):
+        raise ContentError(
+            "invalid_name",
+            f"at most {CATEGORY_MAX} lower-case letters and digits, with single . _ - between",
+        )
+    return text
 
 
 def _channel(value: Any) -> Channel:
@@ -271,6 +366,30 @@ def _key(value: Any) -> str:
         raise ContentError("invalid_key", str(error)) from error
 
 
+def _digest_key(value: Any) -> str:
+    text = _string(value)
+    if not DIGEST_KEY.fullmatch(text):
+        raise ContentError("invalid_key", "write 1 to 100 visible ASCII characters")
+    return text
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ContentError("invalid_type", "must be true or false")
+    return value
+
+
+def _whole(least: int, most: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ContentError("invalid_type", "must be a whole number")
+        if not least <= value <= most:
+            raise ContentError("out_of_range", f"must be from {least} to {most:,}")
+        return value
+
+    return check
+
+
 def _metadata(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ContentError("invalid_type", "must be an object of strings")
@@ -279,7 +398,7 @@ def _metadata(value: Any) -> dict[str, str]:
     for key, text in value.items():
         problem = _metadata_problem(key, text)
         if problem:
-            raise _MetadataError(f"/{pointer_part(str(key))}", *problem)
+            raise ContentErrors({(str(key),): ContentError(*problem)})
     return dict(value)
 
 
@@ -321,3 +440,17 @@ def _unstorable(value: Any, depth: int) -> tuple[str, str] | None:
 
 def _first(problems: Any) -> tuple[str, str] | None:
     return next((problem for problem in problems if problem), None)
+
+
+DIGEST_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "key": _digest_key,
+    "template": parse_template_name,
+    "window": _whole(1, DIGEST_WINDOW_MAX),
+    "sliding": _flag,
+    "max_count": _whole(2, DIGEST_COUNT_MAX),
+}
+DIGEST_REQUIRED = frozenset({"key", "template", "window"})
+NOT_WITH_DIGEST: Mapping[str, str] = {
+    **dict.fromkeys(("send_at", "expires_at"), "a digest is sent at a time of its own"),
+    **dict.fromkeys(("cc", "bcc", "headers", "attachments"), "a digest takes nothing of it along"),
+}

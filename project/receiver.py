@@ -6,10 +6,13 @@ kept in memory, the last hundred.
 
 import hmac
 import json
+import os
+import socket
 import time
 from base64 import b64decode, b64encode
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -76,7 +79,10 @@ def show(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def receive(request: HttpRequest, name: str) -> HttpResponse:
-    """Answer as the query says: `status`, `retry_after`, and `delay` in seconds before it."""
+    """Answer as the query says: `status`, `retry_after`, and `delay` in seconds before it.
+
+    With `drop` it hangs up instead, with `hang` it first says nothing for a minute.
+    """
     if request.META["REMOTE_ADDR"] not in LOOPBACK:
         return HttpResponseForbidden()
     status = int(_number(request, "status", 200))
@@ -86,7 +92,10 @@ def receive(request: HttpRequest, name: str) -> HttpResponse:
     arrivals.append(
         Arrival(request.get_full_path(), id, _times[id], verified, status, _pretty(request.body))
     )
-    time.sleep(min(max(0.0, _number(request, "delay", 0)), DELAY_MAX))
+    hangs = "hang" in request.GET
+    time.sleep(DELAY_MAX if hangs else min(_number(request, "delay", 0), DELAY_MAX))
+    if hangs or "drop" in request.GET:
+        _hang_up(request)
     response = HttpResponse(status=status if 200 <= status <= 599 else 400)
     if "retry_after" in request.GET:
         response["Retry-After"] = f"{_number(request, 'retry_after', 0):.0f}"
@@ -133,6 +142,19 @@ def _pretty(body: bytes) -> str:
 def _number(request: HttpRequest, name: str, default: float) -> float:
     text = request.GET.get(name, "")
     return float(text) if text.isascii() and text.isdigit() else default
+
+
+def _hang_up(request: HttpRequest) -> None:
+    """Cut the connection without an answer: WSGI has no way to, so its socket is looked for."""
+    client = (request.META["REMOTE_ADDR"], int(request.META.get("REMOTE_PORT") or 0))
+    for name in os.listdir("/dev/fd"):
+        with suppress(OSError):  # no socket, or none that is connected
+            found = socket.socket(fileno=int(name))
+            try:
+                if found.getpeername()[:2] == client:
+                    found.shutdown(socket.SHUT_RDWR)
+            finally:
+                found.detach()
 
 
 urlpatterns = [

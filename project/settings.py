@@ -270,6 +270,10 @@ LOGGING: dict[str, Any] = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    # Django's own handlers would write the same lines a second time, in another shape.
-    "loggers": {"django": {"handlers": [], "level": "INFO"}},
+    "loggers": {
+        # Django's own handlers would write the same lines a second time, in another shape.
+        "django": {"handlers": [], "level": "INFO"},
+        # Below this it writes down whole requests: recipients, contents, signatures.
+        "botocore": {"level": "INFO"},
+    },
 }

@@ -17,6 +17,7 @@ from kombu import Connection
 
 from notifications.gates import forget_gates
 from notifications.observability import minutes
+from notifications.pipeline.window import forget_windows
 from notifications.worker.configure import queues
 from tests.processes import Processes, environment
 from tests.servers import running
@@ -76,6 +77,7 @@ def _gates_are_forgotten() -> Iterator[None]:
     yield
     forget_gates()
     minutes.recorder.discard()
+    forget_windows()
 
 
 @pytest.fixture(scope="session")

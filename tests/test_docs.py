@@ -120,7 +120,9 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert seen >= set(PAGES) - {DOCS / "README.md"}
 
 
-@pytest.mark.parametrize("page", [README, *DECISIONS], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "page", [README, DOCS / "security.md", *DECISIONS], ids=lambda path: path.name
+)
 def test_every_test_it_names_is_there(page: Path) -> None:
     for name in re.findall(r"\btest_\w+", code(page)):
         assert f"def {name}(" in SOURCES or list((ROOT / "tests").rglob(f"{name}.py")), name
@@ -292,7 +294,7 @@ def _nested(place: tuple[str, ...], value: Mapping[str, Any]) -> Mapping[str, An
 def test_every_option_of_the_providers_is_listed() -> None:
     text = (DOCS / "settings.md").read_text()
     backends = re.findall(r"^### Options of `(\S+)`$", text, re.MULTILINE)
-    assert len(backends) == 4
+    assert len(backends) == 5
     for backend in backends:
         listed = names(DOCS / "settings.md", f"Options of `{backend}`")
         assert listed == set(import_string(backend).known_options)
@@ -462,6 +464,28 @@ def test_the_limits_of_templates_are_those_of_the_code() -> None:
         templates.TEMPLATES_MAX,
         templates.CALL_BYTES_MAX // 1024**2,
     ]
+
+
+@pytest.mark.django_db
+def test_the_requests_of_the_page_on_preferences_are_answered_as_shown() -> None:
+    key = make_key()
+    tenant = Tenant.objects.create(name="demo")
+    tenant.api_keys.create(public_id=key.public_id, digest=key.digest)
+    client = Client(headers={"Authorization": f"Bearer {key.token}"})
+    requests: list[list[str]] = []
+    for kind, text in BLOCK.findall((DOCS / "preferences.md").read_text()):
+        requests += [[text]] if kind == "http" else []
+        requests[-1] += [text] if kind == "json" else []
+        if kind == "python":
+            exec(compile(text, "preferences.md", "exec"), {})
+    for request, body, *shown in requests:
+        method, path = request.split()
+        answer = client.generic(method, path, body, "application/json")
+        assert answer.status_code in (200, 201, 202), answer.content
+        said = _without_ids_and_times(answer.json())
+        for expected in map(json.loads, shown):
+            assert {name: said[name] for name in expected} == _without_ids_and_times(expected)
+    assert len(requests) == 5
 
 
 @pytest.mark.django_db

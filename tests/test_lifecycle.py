@@ -49,6 +49,8 @@ ACTS: dict[Move, Act] = {
     Move.CANCEL: lambda rows, ids, token: rows.cancel(ids),
     Move.SUPPRESS: lambda rows, ids, token: rows.suppress(ids, token, "suppressed", "manual"),
     Move.EXPIRE: lambda rows, ids, token: rows.expire(ids),
+    Move.DIGEST: lambda rows, ids, token: rows.digest(ids),
+    Move.DISBAND: lambda rows, ids, token: rows.disband(ids),
     Move.REQUEUE: lambda rows, ids, token: rows.requeue(ids, list(Status)),
     Move.EVIDENCE: evidence,
 }

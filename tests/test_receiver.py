@@ -1,6 +1,7 @@
 """The development receiver, in the served project: what is sent arrives there and is verified."""
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -65,6 +66,18 @@ def test_it_answers_as_it_is_told(served: Served) -> None:
     busy = served.send("/receiver/hook?status=503&retry_after=600")
     assert served.wait_for(gone, "failed")["error"]["code"] == "gone"
     assert served.wait_for(busy, "retrying")["error"]["code"] == "http_503"
+    began = time.monotonic()
+    late = requests.post(f"{served.url}/receiver/hook?delay=1&status=201", timeout=20)
+    assert (late.status_code, time.monotonic() - began >= 1) == (201, True)
+    dropped = served.wait_for(served.send("/receiver/hook?drop"), "retrying")
+    [attempt] = dropped["attempts"]
+    assert attempt["outcome"] == "ambiguous"
+    assert "hook?drop" in served.shown()
+    with pytest.raises(requests.ConnectionError):
+        requests.post(f"{served.url}/receiver/hook?drop", timeout=20)
+    with pytest.raises(requests.ReadTimeout):
+        requests.post(f"{served.url}/receiver/hook?hang", timeout=0.5)
+    assert requests.get(f"{served.url}/healthz", timeout=20).status_code == 200
 
 
 def test_what_nobody_signed_is_shown_as_such(served: Served) -> None:

@@ -1,6 +1,16 @@
 """Django's admin for the package: what became of everything, and the switches to act on it."""
 
-from . import dashboard, delivery, endpoints, jobs, policy, suppressions, templates, tenants
+from . import (
+    dashboard,
+    delivery,
+    endpoints,
+    jobs,
+    policy,
+    preferences,
+    suppressions,
+    templates,
+    tenants,
+)
 
 __all__ = (
     "dashboard",
@@ -8,6 +18,7 @@ __all__ = (
     "endpoints",
     "jobs",
     "policy",
+    "preferences",
     "suppressions",
     "templates",
     "tenants",

@@ -87,9 +87,11 @@ class NotificationAdmin(ReadOnlyAdmin):
                     "id",
                     "tenant",
                     "template",
+                    "category",
                     "channel",
                     "priority",
                     "batch",
+                    "in_digest",
                     "idempotency_key",
                     "metadata_shown",
                 )
@@ -124,6 +126,15 @@ class NotificationAdmin(ReadOnlyAdmin):
     @admin.display(description="cancellation asked for")
     def to_be_cancelled(self, notification: Notification) -> str:
         return "yes" if notification.cancel_requested else "no"
+
+    @admin.display(description="digest")
+    def in_digest(self, notification: Notification) -> str:
+        """Which notification sends the digest, or that it is open."""
+        digest = notification.digest
+        if digest is None:
+            return "-"
+        sent_by = "sends it" if digest.notification_id == notification.pk else "is sent by"
+        return f"{digest.key}: {sent_by} {digest.notification_id or 'none yet'}"
 
     @admin.display(description="recipient")
     def recipient(self, notification: Notification) -> str:
@@ -236,7 +247,7 @@ class NotificationAdmin(ReadOnlyAdmin):
 
 
 def _with_all(rows: Any) -> "QuerySet[Notification]":
-    found: QuerySet[Notification] = rows.with_template().select_related("tenant")
+    found: QuerySet[Notification] = rows.with_template().select_related("tenant", "digest")
     return found
 
 

@@ -28,6 +28,8 @@ from .words import moment, pretty
 
 PREVIEW = "admin/notifications/template/preview.html"
 
+PARTS_SHOWN = ("subject", "body", "html")
+
 
 class TemplateForm(ModelForm):
     subject = forms.CharField(required=False, widget=forms.TextInput({"class": "vLargeTextField"}))
@@ -51,7 +53,7 @@ class TemplateForm(ModelForm):
     def clean(self) -> Any:
         values = super().clean() or self.cleaned_data
         data = {name: values[name].replace("\r\n", "\n") for name in PARTS if values.get(name)}
-        for name in ("channel", "is_transactional"):
+        for name in ("channel", "is_transactional", "category"):
             data[name] = values.get(name, getattr(self.instance, name))
         try:
             self.draft = parse_template(data)
@@ -93,7 +95,7 @@ class TemplateAdmin(ModelAdmin):
     ordering = ("name", "pk")
     actions = ("archive",)
     inlines = (VersionInline,)
-    fields = ("tenant", "name", "channel", "is_transactional", "subject", "body", "html")
+    fields = ("tenant", "name", "channel", "is_transactional", "category", *PARTS_SHOWN)
 
     @admin.display(description="in use", boolean=True)
     def in_use(self, template: Template) -> bool:

@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from .. import api_keys
+from ..enums import KeyScope
 from ..models import APIKey, Tenant
 from .lists import ModelAdmin, ModelForm
 from .policy import EffectiveAtOnce
@@ -21,7 +22,7 @@ class TenantAdmin(EffectiveAtOnce, ModelAdmin):
     list_display = ("name", "is_active", "created_at")
     list_filter = ("is_active",)
     search_fields = ("name",)
-    fields = ("name", "is_active", "created_at")
+    fields = ("name", "is_active", "senders", "api_rate_limit", "created_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # Limits, pauses and the keys of rate buckets name the tenant: it keeps its name.
@@ -46,6 +47,7 @@ class APIKeyAdmin(ModelAdmin):
         "public_id",
         "tenant",
         "name",
+        "allowed",
         "state",
         "created_at",
         "expires_at",
@@ -54,16 +56,21 @@ class APIKeyAdmin(ModelAdmin):
     list_select_related = ("tenant",)
     search_fields = ("public_id", "name", "tenant__name")
     actions = ("revoke",)
-    fields = ("tenant", "name", "expires_at")
+    fields = ("tenant", "name", "scopes", "expires_at")
     shown = (
         "public_id",
         "tenant",
+        "allowed",
         "state",
         "created_at",
         "expires_at",
         "revoked_at",
         "last_used_at",
     )
+
+    @admin.display(description="scopes")
+    def allowed(self, key: APIKey) -> str:
+        return ", ".join(key.scopes)
 
     @admin.display(description="state")
     def state(self, key: APIKey) -> str:
@@ -87,6 +94,16 @@ class APIKeyAdmin(ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return self.shown if obj else ()
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name != "scopes":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        return forms.MultipleChoiceField(
+            choices=KeyScope.choices,
+            initial=KeyScope.values,
+            widget=forms.CheckboxSelectMultiple,
+            help_text="What it may be used for; this cannot be changed afterwards.",
+        )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -1,6 +1,6 @@
 """What all our views have in common, whatever a project has set for its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from django.db import transaction
@@ -12,12 +12,21 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from ..models import Batch, Notification, Tenant
+from ..enums import KeyScope
+from ..models import APIKey, Batch, Notification, Tenant
 from ..querysets import NotificationQuerySet
 from .authentication import KeyAuthentication, Principal
 from .parsers import Limits, read_json
-from .problems import NOT_FOUND, REQUEST_ID_HEADER, Refused, handle, request_id_of
+from .problems import (
+    NOT_FOUND,
+    REQUEST_ID_HEADER,
+    Refused,
+    handle,
+    insufficient,
+    request_id_of,
+)
 from .query import check, check_names, parse_id
+from .request_limit import count_request
 
 T = TypeVar("T")
 
@@ -76,13 +85,26 @@ class TenantView(View):
     """A view of one tenant's things; what is another's is not there."""
 
     authentication_classes = (KeyAuthentication,)
+    scopes: Mapping[str, KeyScope] = {}
+    """What a key must be made for, by method; one that is not named is refused to every key."""
+
     reads_query = False
     """Whether the view judges the query itself; for all others any parameter is a mistake."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        count_request(self.tenant)
+        self._check_scope(request)
         if not self.reads_query:
             check(check_names(self.query, known=()))
+
+    def _check_scope(self, request: Request) -> None:
+        method = "get" if request.method == "HEAD" else str(request.method).lower()
+        if method not in self.http_method_names or not hasattr(self, method):
+            return  # a 405
+        scope = self.scopes.get(method, "")
+        if scope not in cast(APIKey, request.auth).scopes:
+            raise Refused(insufficient(scope))
 
     @property
     def tenant(self) -> Tenant:

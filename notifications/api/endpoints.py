@@ -8,9 +8,8 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from ..addresses import UNSAFE_TEXT, AddressError, parse_url
-from ..channels import ContentError
-from ..enums import Event
-from ..exceptions import FieldError
+from ..enums import Event, KeyScope
+from ..exceptions import ContentError, FieldError
 from ..models import Endpoint
 from ..pipeline import endpoints
 from ..validation import pointer_part
@@ -38,6 +37,8 @@ class OneTenantsEndpoints(TenantView):
 class EndpointListView(OneTenantsEndpoints):
     """`GET|POST /endpoints`"""
 
+    scopes = {"get": KeyScope.READ, "post": KeyScope.MANAGE}
+
     def get(self, request: Request) -> Response:
         found = Endpoint.objects.registered(self.tenant)
         return Response({"results": [represent(endpoint) for endpoint in found]})
@@ -54,6 +55,8 @@ class EndpointListView(OneTenantsEndpoints):
 class EndpointView(OneTenantsEndpoints):
     """`GET|PATCH|DELETE /endpoints/{id}`"""
 
+    scopes = {"get": KeyScope.READ, "patch": KeyScope.MANAGE, "delete": KeyScope.MANAGE}
+
     def get(self, request: Request, id: str) -> Response:
         return Response(represent(self.endpoint(id)))
 
@@ -69,6 +72,8 @@ class EndpointView(OneTenantsEndpoints):
 class RotateView(OneTenantsEndpoints):
     """`POST /endpoints/{id}/rotate`"""
 
+    scopes = {"post": KeyScope.MANAGE}
+
     def post(self, request: Request, id: str) -> Response:
         refuse_fields(read_optional_json(request._request))
         found = endpoints.default_of(self.tenant) if id == DEFAULT else self.endpoint(id)
@@ -77,6 +82,8 @@ class RotateView(OneTenantsEndpoints):
 
 class EnableView(OneTenantsEndpoints):
     """`POST /endpoints/{id}/enable`"""
+
+    scopes = {"post": KeyScope.MANAGE}
 
     def post(self, request: Request, id: str) -> Response:
         refuse_fields(read_optional_json(request._request))

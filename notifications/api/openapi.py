@@ -12,8 +12,9 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ..enums import Priority
+from ..enums import KeyScope, Priority
 from .base import View
+from .examples import EXAMPLES
 from .problems import (
     BUSY_RETRY_SECONDS,
     DATABASE_RETRY_SECONDS,
@@ -59,7 +60,9 @@ def _json(schema: str) -> Schema:
 
 
 def _body(schema: str, *, required: bool = True) -> Schema:
-    return {"required": required, "content": _json(schema)}
+    examples = {name: {"value": value} for name, value in EXAMPLES.get(schema, {}).items()}
+    media = {"schema": ref(schema)} | ({"examples": examples} if examples else {})
+    return {"required": required, "content": {"application/json": media}}
 
 
 def _answer(description: str, schema: str, **headers: Schema) -> Schema:
@@ -83,14 +86,19 @@ def _problem(description: str, **headers: Schema) -> Schema:
     }
 
 
+def _for(scope: KeyScope) -> list[Schema]:
+    """A key with this scope."""
+    return [{"bearer": [scope.value]}]
+
+
 def _parameter(name: str, schema: Schema, description: str = "") -> Schema:
     found = {"name": name, "in": "query", "required": False, "schema": schema}
     return found | ({"description": description} if description else {})
 
 
-READING = (400, 401, 403, 404, 405, 503)
-WRITING = (400, 401, 403, 404, 405, 413, 415, 503)
-ACCEPTING = (400, 401, 403, 405, 409, 413, 415, 422, 503)
+READING = (400, 401, 403, 404, 405, 429, 503)
+WRITING = (400, 401, 403, 404, 405, 413, 415, 429, 503)
+ACCEPTING = (400, 401, 403, 405, 409, 413, 415, 422, 429, 503)
 
 URI = text(format="uri")
 REPLAYED = {"const": "true"}
@@ -119,6 +127,7 @@ FILTERS = [
     _parameter("priority", one_of(Priority.labels)),
     _parameter("to", text(), "Exactly as the notification shows it."),
     _parameter("batch", ID),
+    _parameter("digest", ID, "What was gathered in it, and what sends it."),
     _parameter("template", TEMPLATE_NAME),
     _parameter("idempotency_key", KEY),
     _parameter("created_after", TIME, "Created then or later."),
@@ -130,6 +139,7 @@ PATHS: dict[str, Schema] = {
     "/notify": {
         "post": {
             "operationId": "notify",
+            "security": _for(KeyScope.NOTIFY),
             "summary": "Send a notification",
             "description": "It is stored when this answers 202, and will be sent or accounted for.",
             "tags": ["notifications"],
@@ -149,6 +159,7 @@ PATHS: dict[str, Schema] = {
     "/notify/batch": {
         "post": {
             "operationId": "notifyBatch",
+            "security": _for(KeyScope.NOTIFY),
             "summary": "Send up to a thousand notifications",
             "description": "Its items are independent; 400 only when none could be accepted.",
             "tags": ["notifications"],
@@ -168,12 +179,13 @@ PATHS: dict[str, Schema] = {
     "/notifications": {
         "get": {
             "operationId": "listNotifications",
+            "security": _for(KeyScope.READ),
             "summary": "List notifications, newest first",
             "tags": ["notifications"],
             "parameters": FILTERS,
             "responses": {
                 "200": _answer("A page.", "NotificationPage"),
-                **_problems(400, 401, 403, 405, 503),
+                **_problems(400, 401, 403, 405, 429, 503),
             },
         }
     },
@@ -181,6 +193,7 @@ PATHS: dict[str, Schema] = {
         "parameters": [BY_ID],
         "get": {
             "operationId": "getNotification",
+            "security": _for(KeyScope.READ),
             "summary": "Show a notification with its attempts and receipts",
             "tags": ["notifications"],
             "responses": {
@@ -193,6 +206,7 @@ PATHS: dict[str, Schema] = {
         "parameters": [BY_ID],
         "post": {
             "operationId": "cancelNotification",
+            "security": _for(KeyScope.NOTIFY),
             "summary": "Cancel a notification",
             "tags": ["notifications"],
             "requestBody": _body("CancelRequest", required=False),
@@ -207,6 +221,7 @@ PATHS: dict[str, Schema] = {
         "parameters": [BY_ID],
         "post": {
             "operationId": "retryNotification",
+            "security": _for(KeyScope.NOTIFY),
             "summary": "Try a notification again that has come to an end",
             "description": "An unknown one may have arrived: it needs accept_duplicate_risk.",
             "tags": ["notifications"],
@@ -221,6 +236,7 @@ PATHS: dict[str, Schema] = {
         "parameters": [BY_ID],
         "get": {
             "operationId": "getBatch",
+            "security": _for(KeyScope.READ),
             "summary": "Count the notifications of a batch by status",
             "tags": ["batches"],
             "responses": {"200": _answer("The batch.", "Batch"), **_problems(*READING)},
@@ -230,6 +246,7 @@ PATHS: dict[str, Schema] = {
         "parameters": [BY_ID],
         "post": {
             "operationId": "cancelBatch",
+            "security": _for(KeyScope.NOTIFY),
             "summary": "Cancel what of a batch has not been sent",
             "tags": ["batches"],
             "requestBody": _body("CancelRequest", required=False),
@@ -242,22 +259,24 @@ PATHS: dict[str, Schema] = {
     "/endpoints": {
         "get": {
             "operationId": "listEndpoints",
+            "security": _for(KeyScope.READ),
             "summary": "List the endpoints for webhooks",
             "tags": ["endpoints"],
             "responses": {
                 "200": _answer("All of them.", "EndpointList"),
-                **_problems(400, 401, 403, 405, 503),
+                **_problems(400, 401, 403, 405, 429, 503),
             },
         },
         "post": {
             "operationId": "createEndpoint",
+            "security": _for(KeyScope.MANAGE),
             "summary": "Register an endpoint",
             "description": "The answer shows its secret, which is never shown again.",
             "tags": ["endpoints"],
             "requestBody": _body("EndpointRequest"),
             "responses": {
                 "201": _answer("Registered.", "EndpointWithSecret", Location=URI),
-                **_problems(400, 401, 403, 405, 409, 413, 415, 503),
+                **_problems(400, 401, 403, 405, 409, 413, 415, 429, 503),
             },
         },
     },
@@ -265,12 +284,14 @@ PATHS: dict[str, Schema] = {
         "parameters": [BY_ID],
         "get": {
             "operationId": "getEndpoint",
+            "security": _for(KeyScope.READ),
             "summary": "Show an endpoint",
             "tags": ["endpoints"],
             "responses": {"200": _answer("The endpoint.", "Endpoint"), **_problems(*READING)},
         },
         "patch": {
             "operationId": "changeEndpoint",
+            "security": _for(KeyScope.MANAGE),
             "summary": "Change what is given of an endpoint",
             "tags": ["endpoints"],
             "requestBody": _body("EndpointChange"),
@@ -281,6 +302,7 @@ PATHS: dict[str, Schema] = {
         },
         "delete": {
             "operationId": "deleteEndpoint",
+            "security": _for(KeyScope.MANAGE),
             "summary": "Forget an endpoint and its secrets",
             "tags": ["endpoints"],
             "responses": {"204": {"description": "Forgotten."}, **_problems(*READING)},
@@ -290,6 +312,7 @@ PATHS: dict[str, Schema] = {
         "parameters": [BY_ID_OR_DEFAULT],
         "post": {
             "operationId": "rotateEndpoint",
+            "security": _for(KeyScope.MANAGE),
             "summary": "Give an endpoint a new secret",
             "description": "The one before goes on signing for 24 hours. With `default` as the id, "
             "the secret of all URLs that are not registered.",
@@ -305,6 +328,7 @@ PATHS: dict[str, Schema] = {
         "parameters": [BY_ID],
         "post": {
             "operationId": "enableEndpoint",
+            "security": _for(KeyScope.MANAGE),
             "summary": "Send to a disabled endpoint again",
             "tags": ["endpoints"],
             "requestBody": _body("NoFields", required=False),
@@ -317,12 +341,13 @@ PATHS: dict[str, Schema] = {
     "/templates": {
         "get": {
             "operationId": "listTemplates",
+            "security": _for(KeyScope.READ),
             "summary": "List templates, newest first",
             "tags": ["templates"],
             "parameters": PAGING,
             "responses": {
                 "200": _answer("A page.", "TemplatePage"),
-                **_problems(400, 401, 403, 405, 503),
+                **_problems(400, 401, 403, 405, 429, 503),
             },
         }
     },
@@ -330,6 +355,7 @@ PATHS: dict[str, Schema] = {
         "parameters": [BY_NAME],
         "get": {
             "operationId": "getTemplate",
+            "security": _for(KeyScope.READ),
             "summary": "Show a template with what it says",
             "tags": ["templates"],
             "responses": {
@@ -339,6 +365,7 @@ PATHS: dict[str, Schema] = {
         },
         "put": {
             "operationId": "putTemplate",
+            "security": _for(KeyScope.MANAGE),
             "summary": "Make a template, or a new version of it",
             "description": "What it says already makes no new version.",
             "tags": ["templates"],
@@ -346,11 +373,12 @@ PATHS: dict[str, Schema] = {
             "responses": {
                 "200": _answer("It says this now.", "TemplateDetail"),
                 "201": _answer("There was none of this name.", "TemplateDetail", Location=URI),
-                **_problems(400, 401, 403, 405, 413, 415, 503),
+                **_problems(400, 401, 403, 405, 413, 415, 429, 503),
             },
         },
         "delete": {
             "operationId": "archiveTemplate",
+            "security": _for(KeyScope.MANAGE),
             "summary": "Take a template out of use",
             "tags": ["templates"],
             "responses": {
@@ -363,6 +391,7 @@ PATHS: dict[str, Schema] = {
         "parameters": [BY_NAME],
         "post": {
             "operationId": "previewTemplate",
+            "security": _for(KeyScope.READ),
             "summary": "Show what a template makes of a context",
             "description": "Nothing is sent or stored.",
             "tags": ["templates"],
@@ -373,9 +402,49 @@ PATHS: dict[str, Schema] = {
             },
         },
     },
+    "/preferences": {
+        "get": {
+            "operationId": "listPreferences",
+            "security": _for(KeyScope.READ),
+            "summary": "List what recipients want, newest first",
+            "tags": ["preferences"],
+            "parameters": [
+                _parameter("channel", one_of(CHANNELS)),
+                _parameter("recipient", text(), "The whole address, in any capitals."),
+                *PAGING,
+            ],
+            "responses": {
+                "200": _answer("A page.", "PreferencePage"),
+                **_problems(400, 401, 403, 405, 429, 503),
+            },
+        },
+        "put": {
+            "operationId": "putPreference",
+            "security": _for(KeyScope.MANAGE),
+            "summary": "Keep what a recipient wants, in place of what was kept before",
+            "tags": ["preferences"],
+            "requestBody": _body("PreferenceRequest"),
+            "responses": {
+                "200": _answer("Kept in its place.", "Preference"),
+                "201": _answer("Kept: there was nothing before.", "Preference"),
+                **_problems(400, 401, 403, 405, 413, 415, 429, 503),
+            },
+        },
+    },
+    "/preferences/{id}": {
+        "parameters": [BY_ID],
+        "delete": {
+            "operationId": "deletePreference",
+            "security": _for(KeyScope.MANAGE),
+            "summary": "Forget what a recipient wants",
+            "tags": ["preferences"],
+            "responses": {"204": {"description": "Forgotten."}, **_problems(*READING)},
+        },
+    },
     "/suppressions": {
         "get": {
             "operationId": "listSuppressions",
+            "security": _for(KeyScope.READ),
             "summary": "List the recipients that nothing is sent to, newest first",
             "tags": ["suppressions"],
             "parameters": [
@@ -386,18 +455,19 @@ PATHS: dict[str, Schema] = {
             ],
             "responses": {
                 "200": _answer("A page.", "SuppressionPage"),
-                **_problems(400, 401, 403, 405, 503),
+                **_problems(400, 401, 403, 405, 429, 503),
             },
         },
         "post": {
             "operationId": "suppress",
+            "security": _for(KeyScope.MANAGE),
             "summary": "Send nothing to a recipient from now on",
             "tags": ["suppressions"],
             "requestBody": _body("SuppressionRequest"),
             "responses": {
                 "201": _answer("Suppressed.", "Suppression"),
                 "200": _answer("It was on the list: the stronger of the two.", "Suppression"),
-                **_problems(400, 401, 403, 405, 413, 415, 503),
+                **_problems(400, 401, 403, 405, 413, 415, 429, 503),
             },
         },
     },
@@ -405,6 +475,7 @@ PATHS: dict[str, Schema] = {
         "parameters": [BY_ID],
         "delete": {
             "operationId": "unsuppress",
+            "security": _for(KeyScope.MANAGE),
             "summary": "Send to a recipient again",
             "tags": ["suppressions"],
             "responses": {
@@ -460,7 +531,7 @@ PATHS: dict[str, Schema] = {
 RESPONSES: dict[str, Schema] = {
     "400": _problem("Something is wrong with the request; `errors` lists all of it."),
     "401": _problem("No valid API key was shown.", WWW_Authenticate={"const": "Bearer"}),
-    "403": _problem("The tenant is disabled."),
+    "403": _problem("The tenant is disabled, or the key has not the scope that this needs."),
     "404": _problem("There is no such thing."),
     "405": _problem("Not possible here.", Allow=text()),
     "409": _problem(
@@ -470,6 +541,12 @@ RESPONSES: dict[str, Schema] = {
     "413": _problem("The body is too large."),
     "415": _problem("The body is not JSON in UTF-8."),
     "422": _problem("The idempotency key was used with other content."),
+    "429": _problem(
+        "The tenant makes too many requests.",
+        Retry_After={"type": "integer", "minimum": 1},
+        RateLimit=text(examples=['"100/s";r=0;t=1']),
+        RateLimit_Policy=text(examples=['"100/s";q=100;w=1']),
+    ),
     "500": _problem("Something went wrong on our side."),
     "503": _problem(
         "The database is away.",
@@ -489,6 +566,12 @@ DOCUMENT: dict[str, Any] = {
     "components": {
         "schemas": SCHEMAS,
         "responses": RESPONSES,
-        "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        "securitySchemes": {
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "An API key; each operation names the scope that it must have.",
+            }
+        },
     },
 }

@@ -20,6 +20,7 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.views import set_rollback
 
+from ..discretion import describe
 from ..exceptions import (
     Busy,
     FieldError,
@@ -90,6 +91,17 @@ DATABASE_UNAVAILABLE = Problem(
 def invalid(errors: Sequence[FieldError], code: str = "invalid_request") -> Problem:
     """A 400 that lists everything wrong with the request."""
     return Problem(400, code, "The request is not valid; see errors.", tuple(errors))
+
+
+def insufficient(scope: str) -> Problem:
+    """A 403 for a key that was not made for this."""
+    return Problem(
+        403,
+        "insufficient_scope",
+        f'This key has not the scope "{scope}". Use one that has it; a new one is made in the '
+        f"admin, or by: manage.py create_api_key TENANT --scopes {scope}",
+        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+    )
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
@@ -168,10 +180,4 @@ def _retry_after(seconds: int) -> dict[str, str]:
 
 
 def _log_unexpected(error: Exception, request: Request) -> None:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "?"
-    logger.error(
-        "unexpected %s in %s (request %s)", type(error).__name__, place, request_id_of(request)
-    )
+    logger.error("unexpected %s (request %s)", describe(error), request_id_of(request))

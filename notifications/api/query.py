@@ -119,6 +119,7 @@ LIST_PARAMETERS: Parameters = {
     "priority": _choice({priority.label: priority for priority in Priority}),
     "to": _text,
     "batch": parse_id,
+    "digest": parse_id,
     "template": parse_template_name,
     "idempotency_key": parse_key,
     "created_after": _time,
@@ -131,11 +132,18 @@ LOOKUPS = {
     "priority": "priority",
     "to": "to",
     "batch": "batch",
+    "digest": "digest",
     "idempotency_key": "idempotency_key",
     "created_after": "created_at__gte",
     "created_before": "created_at__lt",
 }
 """Filters that compare a column; `status` is a function of two, `template` is the view's."""
+
+PREFERENCE_PARAMETERS: Parameters = {
+    "channel": LIST_PARAMETERS["channel"],
+    "recipient": _text,
+    **PAGE_PARAMETERS,
+}
 
 SUPPRESSION_PARAMETERS: Parameters = {
     "channel": LIST_PARAMETERS["channel"],

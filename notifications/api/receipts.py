@@ -16,12 +16,15 @@ from ..providers.base import Provider
 from ..providers.registry import get_provider
 from ..signals import receipt_dismissed
 from .base import View
-from .parsers import ONE, read_body
+from .parsers import read_body
 from .problems import NOT_FOUND, Problem, Refused
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 60
+
+MAX_BYTES = 1024 * 1024
+"""Providers gather events: SendGrid posts up to 768 KB of them at once (2026-11)."""
 
 NOT_AUTHENTIC = Problem(403, "not_authentic", "This is not signed by the provider.")
 NOT_JUDGED = Problem(
@@ -73,5 +76,5 @@ def _call(request: Request) -> ReceiptRequest:
         method=request.method or "",
         url=f"{base}{request.get_full_path()}" if base else "",
         headers={name.lower(): value for name, value in request.headers.items()},
-        body=read_body(request._request, ONE.max_bytes),
+        body=read_body(request._request, MAX_BYTES),
     )

@@ -11,7 +11,7 @@ from rest_framework.reverse import reverse
 
 from ..enums import Priority, ReceiptState, State, Status, WaitReason
 from ..lifecycle import TERMINAL, status_of
-from ..models import Attempt, Batch, Notification, Receipt
+from ..models import Attempt, Batch, Digest, Notification, Receipt
 from ..pipeline.accept import BatchAnswer
 from ..pipeline.explain import waiting
 
@@ -25,6 +25,7 @@ def represent(notification: Notification, request: Request) -> dict[str, Any]:
         "to": notification.to,
         "template": notification.template,
         "subject": notification.content.get("subject"),
+        "category": notification.category or None,
         "priority": Priority(notification.priority).label,
         "status": notification.status.value,
         "created_at": rfc3339(notification.created_at),
@@ -45,11 +46,12 @@ def represent(notification: Notification, request: Request) -> dict[str, Any]:
 
 
 def represent_detail(notification: Notification, request: Request) -> dict[str, Any]:
-    """The notification with its attempts, its receipts and what it is waiting for."""
+    """The notification with attempts, receipts, its digest and what it is waiting for."""
     return {
         **represent(notification, request),
         "attempts": [_attempt(attempt) for attempt in notification.attempts.all()],
         "receipts": [_receipt(receipt) for receipt in notification.receipts.all()],
+        "digest": notification.digest and _digest(notification.digest),
         "waiting": _waiting(notification),
     }
 
@@ -135,6 +137,17 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
         "provider": receipt.provider,
         "occurred_at": rfc3339(receipt.occurred_at),
         "received_at": rfc3339(receipt.received_at),
+    }
+
+
+def _digest(digest: Digest) -> dict[str, Any]:
+    """What it was gathered into, or what it sends."""
+    return {
+        "id": str(digest.pk),
+        "key": digest.key,
+        "count": digest.count,
+        "closes_at": rfc3339(digest.closes_at),
+        "notification": digest.notification_id and str(digest.notification_id),
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from .. import validation
+from .. import email_content, preference, validation
 from ..enums import (
     AttemptOutcome,
     Channel,
@@ -14,6 +14,7 @@ from ..enums import (
     SuppressionReason,
     WaitReason,
 )
+from ..messages import DIGEST_COUNT
 from ..segments import GSM7, UCS2
 from ..suppression import NOTE_MAX
 from ..template_validation import CHANNEL_OF
@@ -45,6 +46,10 @@ def listing(items: Schema, **more: Any) -> Schema:
     return {"type": "array", "items": items, **more}
 
 
+def addresses(most: int, **more: Any) -> Schema:
+    return listing(text(), minItems=1, maxItems=most, **more)
+
+
 def shape(properties: dict[str, Schema], required: Iterable[str] | None = None) -> Schema:
     """An object; all of its properties are there unless `required` names those that must be."""
     return {
@@ -70,6 +75,23 @@ STATUSES = [status.value for status in Status]
 CHANNELS = [channel.value for channel in Channel]
 TEMPLATE_CHANNELS = list(CHANNEL_OF)
 
+ATTACHMENT = strict(
+    {
+        "filename": text(minLength=1, maxLength=email_content.FILENAME_MAX),
+        "content": text(contentEncoding="base64"),
+        "content_type": nullable(
+            text(description="As application/pdf; by default what its name says.")
+        ),
+        "content_id": nullable(
+            text(
+                description="A word under which the HTML shows it: logo for src='cid:logo'.",
+                pattern=f"^{email_content.CONTENT_ID.pattern}$",
+            )
+        ),
+    },
+    required=("filename", "content"),
+)
+
 REQUEST = strict(
     {
         "channel": one_of(CHANNELS),
@@ -79,9 +101,38 @@ REQUEST = strict(
         ),
         "template": nullable(text(description="The name of a template, instead of content.")),
         "context": nullable({"type": "object", "description": "What fills the template."}),
+        "category": nullable(
+            text(description="What recipients can opt out of; of a template it is the template's.")
+        ),
+        "digest": nullable(ref("DigestRule")),
         "subject": text(description="E-mail."),
         "body": text(description="E-mail and SMS."),
         "html": text(description="E-mail."),
+        "from": text(
+            description="E-mail: an address of the tenant's senders, with a name or without.",
+            examples=["Shop <orders@example.com>"],
+        ),
+        "reply_to": {
+            "anyOf": [text(), addresses(email_content.REPLY_TO_MAX)],
+            "description": "E-mail: whom an answer goes to.",
+        },
+        "cc": addresses(
+            email_content.COPIES_MAX, description="E-mail: who gets it too, for all to see."
+        ),
+        "bcc": addresses(
+            email_content.COPIES_MAX, description="E-mail: who gets it too, unseen by the others."
+        ),
+        "headers": {
+            "type": "object",
+            "description": "E-mail: further headers, above all those that begin with X-.",
+            "maxProperties": email_content.HEADERS_MAX,
+            "additionalProperties": text(maxLength=email_content.HEADER_MAX),
+        },
+        "attachments": listing(
+            ref("Attachment"),
+            description="E-mail: files, within the size of the body.",
+            maxItems=email_content.ATTACHMENTS_MAX,
+        ),
         "event": text(description="Webhook."),
         "payload": {"description": "Webhook: any JSON."},
         "priority": {**one_of(Priority.labels), "default": Priority.NORMAL.label},
@@ -101,6 +152,7 @@ NOTIFICATION = shape(
         "to": text(),
         "template": nullable(text()),
         "subject": nullable(text()),
+        "category": nullable(text()),
         "priority": one_of(Priority.labels),
         "status": one_of(STATUSES),
         "created_at": TIME,
@@ -158,6 +210,7 @@ DETAIL: Schema = {
             {
                 "attempts": listing(ref("Attempt")),
                 "receipts": listing(ref("Receipt")),
+                "digest": nullable(ref("Digest")),
                 "waiting": nullable(ref("Waiting")),
             }
         ),
@@ -196,6 +249,11 @@ ENDPOINT = shape(
     }
 )
 
+CATEGORY = text(
+    pattern=f"^{validation.TEMPLATE_NAME.pattern}$",
+    maxLength=validation.CATEGORY_MAX,
+    description="What recipients can opt out of, such as news.",
+)
 TEMPLATE_NAME = text(pattern=f"^{validation.TEMPLATE_NAME.pattern}$", maxLength=100)
 TEMPLATE_PARTS = {"subject": "E-mail.", "body": "E-mail and SMS.", "html": "E-mail."}
 
@@ -203,6 +261,7 @@ TEMPLATE_REQUEST = strict(
     {
         "channel": one_of(TEMPLATE_CHANNELS),
         "is_transactional": {**FLAG, "default": True},
+        "category": nullable(CATEGORY),
         **{name: nullable(text(description=d)) for name, d in TEMPLATE_PARTS.items()},
     },
     required=("channel",),
@@ -214,6 +273,7 @@ TEMPLATE = shape(
         "url": URL,
         "channel": one_of(TEMPLATE_CHANNELS),
         "is_transactional": FLAG,
+        "category": nullable(CATEGORY),
         "version": {"type": "integer", "minimum": 1},
         "created_at": TIME,
         "updated_at": TIME,
@@ -284,6 +344,75 @@ BATCH = shape(
     }
 )
 
+DIGEST_RULE = strict(
+    {
+        "key": text(minLength=1, maxLength=100, description="Visible ASCII characters."),
+        "template": text(description="The template that is sent, of the same category."),
+        "window": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": validation.DIGEST_WINDOW_MAX,
+            "description": "In seconds.",
+        },
+        "sliding": {
+            **FLAG,
+            "default": False,
+            "description": "Whether each one that comes makes the window begin anew.",
+        },
+        "max_count": {
+            "type": "integer",
+            "minimum": 2,
+            "maximum": validation.DIGEST_COUNT_MAX,
+            "default": DIGEST_COUNT,
+        },
+    },
+    required=("key", "template", "window"),
+)
+
+DIGEST = shape(
+    {
+        "id": ID,
+        "key": text(),
+        "count": COUNT,
+        "closes_at": TIME,
+        "notification": nullable(ID),
+    }
+)
+
+QUIET_HOURS = strict(
+    {
+        "start": text(pattern=preference.CLOCK.pattern, examples=["22:00"]),
+        "end": text(pattern=preference.CLOCK.pattern, examples=["07:00"]),
+        "time_zone": text(examples=["Europe/Berlin"]),
+    },
+    required=("start", "end", "time_zone"),
+)
+
+PREFERENCE_REQUEST = strict(
+    {
+        "channel": one_of(CHANNELS),
+        "recipient": text(description="What `to` of a notification may be."),
+        "opt_outs": nullable(listing(text(), maxItems=preference.OPT_OUTS_MAX)),
+        "quiet_hours": nullable(ref("QuietHours")),
+    },
+    required=("channel", "recipient"),
+)
+
+PREFERENCE = shape(
+    {
+        "id": ID,
+        "channel": one_of(CHANNELS),
+        "recipient": text(description="As it is compared: an e-mail address in small letters."),
+        "opt_outs": listing(text()),
+        "quiet_hours": nullable(ref("QuietHours")),
+        "created_at": TIME,
+    }
+)
+
+PREFERENCE_PAGE = shape(
+    {"results": listing(ref("Preference")), "next": nullable(URL), "previous": nullable(URL)}
+)
+
 REASONS = SuppressionReason.values
 
 SUPPRESSION = shape(
@@ -333,6 +462,7 @@ PART = shape({"ok": FLAG, "detail": text()})
 
 SCHEMAS: dict[str, Schema] = {
     "NotificationRequest": REQUEST,
+    "Attachment": ATTACHMENT,
     "Notification": NOTIFICATION,
     "NotificationDetail": DETAIL,
     "NotificationPage": PAGE,
@@ -358,6 +488,12 @@ SCHEMAS: dict[str, Schema] = {
     "TemplatePage": TEMPLATE_PAGE,
     "PreviewRequest": strict({"context": nullable({"type": "object"})}, required=()),
     "Preview": PREVIEW,
+    "DigestRule": DIGEST_RULE,
+    "Digest": DIGEST,
+    "QuietHours": QUIET_HOURS,
+    "Preference": PREFERENCE,
+    "PreferenceRequest": PREFERENCE_REQUEST,
+    "PreferencePage": PREFERENCE_PAGE,
     "Suppression": SUPPRESSION,
     "SuppressionRequest": SUPPRESSION_REQUEST,
     "SuppressionPage": SUPPRESSION_PAGE,

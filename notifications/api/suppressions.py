@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ..channels import CHANNELS
+from ..enums import KeyScope
 from ..models import Suppression
 from ..pipeline import database
 from ..pipeline.suppressions import add
@@ -23,6 +24,7 @@ from .representation import rfc3339
 class SuppressionListView(TenantView):
     """`GET /suppressions` and `POST /suppressions`"""
 
+    scopes = {"get": KeyScope.READ, "post": KeyScope.MANAGE}
     reads_query = True
 
     def get(self, request: Request) -> Response:
@@ -48,6 +50,8 @@ class SuppressionListView(TenantView):
 
 class SuppressionView(TenantView):
     """`DELETE /suppressions/{id}`"""
+
+    scopes = {"delete": KeyScope.MANAGE}
 
     def delete(self, request: Request, id: str) -> Response:
         row = Suppression.objects.filter(tenant=self.tenant, pk=self._id(id))

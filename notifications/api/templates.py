@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from ..channels import CHANNELS
-from ..enums import Channel
+from ..enums import Channel, KeyScope
 from ..exceptions import FieldError
 from ..models import Template, TemplateVersion
 from ..pipeline import template_store
@@ -43,6 +43,7 @@ class TemplateBaseView(TenantView):
 class TemplateListView(TemplateBaseView):
     """`GET /templates`"""
 
+    scopes = {"get": KeyScope.READ}
     reads_query = True
 
     def get(self, request: Request) -> Response:
@@ -60,6 +61,8 @@ class TemplateListView(TemplateBaseView):
 
 class TemplateView(TemplateBaseView):
     """`GET|PUT|DELETE /templates/{name}`"""
+
+    scopes = {"get": KeyScope.READ, "put": KeyScope.MANAGE, "delete": KeyScope.MANAGE}
 
     def get(self, request: Request, name: str) -> Response:
         return Response(represent_detail(self.version(name), request))
@@ -81,6 +84,8 @@ class TemplateView(TemplateBaseView):
 class PreviewView(TemplateBaseView):
     """`POST /templates/{name}/preview`"""
 
+    scopes = {"post": KeyScope.READ}
+
     def post(self, request: Request, name: str) -> Response:
         data = read_optional_json(request._request)
         refuse_fields(data, {"context"})
@@ -96,6 +101,7 @@ def represent(template: Template, request: Request) -> dict[str, Any]:
         "url": reverse("notifications:template", (template.name,), request=request),
         "channel": template.channel,
         "is_transactional": template.is_transactional,
+        "category": template.category or None,
         "version": template.version,
         "created_at": rfc3339(template.created_at),
         "updated_at": rfc3339(template.updated_at),

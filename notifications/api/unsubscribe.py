@@ -9,7 +9,7 @@ from django.template.loader import render_to_string
 from rest_framework.request import Request
 
 from ..pipeline import unsubscribe
-from ..pipeline.suppress import Target
+from ..pipeline.unsubscribe import Link
 from .base import View
 from .problems import NOT_FOUND, Refused
 
@@ -33,7 +33,7 @@ class UnsubscribeView(View):
         return _page(done=True)
 
 
-def _target(token: str) -> Target:
+def _target(token: str) -> Link:
     target = unsubscribe.read(token)
     if target is None:
         raise Refused(NOT_FOUND)

@@ -6,12 +6,14 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ..enums import Status
+from ..enums import KeyScope, Status
 from ..exceptions import FieldError, InvalidNotification
 from ..idempotency import digest, parse_key
 from ..messages import Draft
+from ..models import Tenant
 from ..pipeline import control
 from ..pipeline.accept import accept_batch, accept_one
+from ..senders import parse_senders
 from ..validation import parse_notification, pointer_part
 from .base import TenantView, View
 from .pagination import link, page_of
@@ -32,9 +34,12 @@ REPLAYED = {"Idempotent-Replayed": "true"}
 class NotifyView(TenantView):
     """`POST /notify`"""
 
+    scopes = {"post": KeyScope.NOTIFY}
+
     def post(self, request: Request) -> Response:
         data = self.json(ONE)
-        accepted = accept_one(self.tenant, _draft(data, request.headers.get("Idempotency-Key")))
+        key = request.headers.get("Idempotency-Key")
+        accepted = accept_one(self.tenant, _draft(data, key, _senders(self.tenant)))
         body = represent(accepted.notification, request)
         if accepted.replayed:
             return Response(body, headers=REPLAYED)
@@ -44,12 +49,14 @@ class NotifyView(TenantView):
 class NotifyBatchView(TenantView):
     """`POST /notify/batch`"""
 
+    scopes = {"post": KeyScope.NOTIFY}
+
     def post(self, request: Request) -> Response:
         key = _header_key(request.headers.get("Idempotency-Key"))
-        items = _items(self.json(BATCH))
+        items, senders = _items(self.json(BATCH)), _senders(self.tenant)
         answer = accept_batch(
             self.tenant,
-            [_draft_or_errors(item) for item in items],
+            [_draft_or_errors(item, senders) for item in items],
             idempotency_key=key,
             fingerprint=digest(items) if key else "",
         )
@@ -62,6 +69,7 @@ class NotifyBatchView(TenantView):
 class NotificationListView(TenantView):
     """`GET /notifications`"""
 
+    scopes = {"get": KeyScope.READ}
     reads_query = True
 
     def get(self, request: Request) -> Response:
@@ -82,12 +90,16 @@ class NotificationListView(TenantView):
 class NotificationView(TenantView):
     """`GET /notifications/{id}`"""
 
+    scopes = {"get": KeyScope.READ}
+
     def get(self, request: Request, id: str) -> Response:
         return Response(represent_detail(self.notification(id), request))
 
 
 class CancelView(TenantView):
     """`POST /notifications/{id}/cancel`"""
+
+    scopes = {"post": KeyScope.NOTIFY}
 
     def post(self, request: Request, id: str) -> Response:
         refuse_fields(read_optional_json(request._request))
@@ -101,6 +113,8 @@ class CancelView(TenantView):
 class RetryView(TenantView):
     """`POST /notifications/{id}/retry`"""
 
+    scopes = {"post": KeyScope.NOTIFY}
+
     def post(self, request: Request, id: str) -> Response:
         risk = _accepts_risk(read_optional_json(request._request))
         notification = control.retry(self.notification(id), accept_duplicate_risk=risk)
@@ -111,12 +125,16 @@ class RetryView(TenantView):
 class BatchView(TenantView):
     """`GET /batches/{id}`"""
 
+    scopes = {"get": KeyScope.READ}
+
     def get(self, request: Request, id: str) -> Response:
         return Response(represent_batch(self.batch(id), request))
 
 
 class CancelBatchView(TenantView):
     """`POST /batches/{id}/cancel`"""
+
+    scopes = {"post": KeyScope.NOTIFY}
 
     def post(self, request: Request, id: str) -> Response:
         refuse_fields(read_optional_json(request._request))
@@ -133,13 +151,17 @@ class NothingView(View):
         raise Refused(NOT_FOUND)
 
 
-def _draft(data: dict[str, Any], header: str | None) -> Draft:
+def _senders(tenant: Tenant) -> Collection[str]:
+    return parse_senders(tenant.senders) if tenant.senders else ()
+
+
+def _draft(data: dict[str, Any], header: str | None, senders: Collection[str]) -> Draft:
     """The draft of a body and its `Idempotency-Key` header, which say the key between them."""
     errors: list[FieldError] = []
     if header is not None:
         data, errors = _with_key(data, header)
     try:
-        draft = parse_notification(data)
+        draft = parse_notification(data, senders=senders)
     except InvalidNotification as error:
         raise InvalidNotification([*error.errors, *errors]) from error
     if errors:
@@ -184,9 +206,9 @@ def _items(data: Mapping[str, Any]) -> list[Any]:
     return items
 
 
-def _draft_or_errors(item: Any) -> Draft | InvalidNotification:
+def _draft_or_errors(item: Any, senders: Collection[str]) -> Draft | InvalidNotification:
     try:
-        return parse_notification(item)
+        return parse_notification(item, senders=senders)
     except InvalidNotification as error:
         return error
 

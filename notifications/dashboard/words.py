@@ -52,6 +52,10 @@ def reason_in_words(reason: WaitReason, scope: str, code: str) -> str:
     match reason:
         case WaitReason.SCHEDULED:
             return "scheduled for later"
+        case WaitReason.DIGEST:
+            return "gathered in a digest"
+        case WaitReason.QUIET_HOURS:
+            return "their recipients have quiet hours"
         case WaitReason.QUEUE:
             return "due, waiting for a worker"
         case WaitReason.RATE_LIMIT:

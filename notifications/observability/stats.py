@@ -21,7 +21,13 @@ UNFINISHED = (
 )
 """The statuses of the backlog."""
 
-PARTIAL_INDEXES = (FRESH, TRIED, IN_FLIGHT, frozenset({State.UNKNOWN}))
+PARTIAL_INDEXES = (
+    FRESH,
+    TRIED,
+    IN_FLIGHT,
+    frozenset({State.UNKNOWN}),
+    frozenset({State.IN_DIGEST}),
+)
 """Sets of states that each have a partial index: one query for each, none over the whole table."""
 
 

@@ -6,7 +6,7 @@ the relay gets the ids.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from django.utils.functional import SimpleLazyObject
 
 from .. import bulk
 from ..conf import get_settings
-from ..enums import Channel, Priority, State, SuppressionReason
+from ..enums import Channel, Priority, State
 from ..exceptions import (
     Busy,
     FieldError,
@@ -30,14 +30,19 @@ from ..idempotency import fingerprint as fingerprint_of
 from ..messages import Draft
 from ..models import Batch, Notification, Tenant, new_id
 from ..signals import notification_accepted
-from ..suppression import ERROR_CODE, detail_of
-from . import database, relay, suppress
+from . import database, files, gather, preferences, relay, suppress
+from .suppress import Why
 from .templates import Resolved, resolve
 
 LOCK_TIMEOUT = "2s"
 """How long a request waits for another one that is storing the same key."""
 
-LOCK_NOT_AVAILABLE = "55P03"
+LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
+HELD = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK})
+"""What PostgreSQL says when others hold what is wanted."""
+
+HOLDING = (preferences.held_drafts, suppress.held_drafts)
+"""Who says what must not be sent; where both do, the latter is right."""
 
 Row = dict[str, Any]
 """The values of a new notification, by field, but for those that a whole call has alike.
@@ -113,7 +118,7 @@ def accept_one(tenant: Tenant, draft: Draft) -> Accepted:
     storing the same key and does not come to an end, InvalidNotification when it has expired.
     """
     resolved = resolve(tenant, [draft])
-    with _one_statement() as (now, lock_timeout):
+    with _statement_for(draft) as (now, lock_timeout):
         call = Call(tenant, now, resolved, lock_timeout=lock_timeout)
         [verdict] = _store(call)
     answer = _answer(call, verdict)
@@ -162,13 +167,15 @@ def accept_batch(
 
 
 @contextmanager
-def _one_statement() -> Iterator[tuple[datetime, str]]:
+def _statement_for(draft: Draft) -> Iterator[tuple[datetime, str]]:
     """The database's time and a lock timeout for an INSERT that commits by itself.
 
     Beside the one statement, beginning, asking for the time and committing would be three more
-    ways to the database and back. Within the caller's transaction it is as any other.
+    ways to the database and back. Within the caller's transaction it is as any other, and so it is
+    for a draft whose bytes take an INSERT of their own, or which joins a digest.
     """
-    if database.connection().get_autocommit():
+    is_alone = draft.digest is None and not files.of_draft(draft)
+    if is_alone and database.connection().get_autocommit():
         with _busy_when_locked():
             yield database.recent_now(), LOCK_TIMEOUT
     else:
@@ -192,7 +199,7 @@ def _busy_when_locked() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+        if getattr(error.__cause__, "sqlstate", None) in HELD:
             raise Busy("another request with this key is being stored") from error
         raise
 
@@ -252,14 +259,35 @@ def _store(call: Call) -> Sequence[Verdict]:
     relayed = len(drafts) == 1
     grace = timedelta(seconds=get_settings().hint_seconds if relayed else 0)
     rows = [_row(draft, call.now, grace) for draft in drafts]
-    if held := suppress.held_drafts(call.tenant, drafts):
+    preferred, suppressed = (of(call.tenant, drafts) for of in HOLDING)
+    if held := {**preferred, **suppressed}:
         rows = [row | _end(call, held.get(index)) for index, row in enumerate(rows)]
+    if any(draft.digest or draft.digest_id for draft in drafts):
+        rows = _gather(call, rows, held)
     refusals = _refusals(call, rows)
     verdicts: Sequence[Verdict] = rows
     if _insert(call, [row for row in rows if row["id"] not in refusals]) < len(rows):
         verdicts = _judge_by_key(call.tenant, rows, refusals)
+    files.store(
+        (verdict["id"], draft)
+        for verdict, draft in zip(verdicts, drafts, strict=True)
+        if isinstance(verdict, dict)
+    )
     _announce(call, [verdict for verdict in verdicts if isinstance(verdict, dict)])
     return verdicts
+
+
+def _gather(call: Call, rows: list[Row], held: Collection[int]) -> list[Row]:
+    """The rows with the digest that they wait in, or that they send."""
+    drafts = call.resolved.drafts
+    joined = gather.join(call.tenant, call.now, drafts, {*held, *call.resolved.errors})
+    waiting = {"state": State.IN_DIGEST}
+    return [
+        row
+        | {"digest_id": joined.get(index, drafts[index].digest_id)}
+        | (waiting if index in joined else {})
+        for index, row in enumerate(rows)
+    ]
 
 
 def _refusals(call: Call, rows: Sequence[Row]) -> dict[UUID, InvalidNotification]:
@@ -278,8 +306,9 @@ def _row(draft: Draft, now: datetime, grace: timedelta) -> Row:
         "channel": draft.channel,
         "priority": draft.priority,
         "to": draft.to,
-        "content": dict(draft.content),
+        "content": files.content_of(draft),
         "metadata": dict(draft.metadata),
+        "category": draft.category,
         "idempotency_key": draft.idempotency_key,
         "fingerprint": fingerprint_of(draft),
         "send_at": draft.send_at,
@@ -290,15 +319,15 @@ def _row(draft: Draft, now: datetime, grace: timedelta) -> Row:
     }
 
 
-def _end(call: Call, reason: SuppressionReason | None) -> Row:
-    """What a suppressed recipient makes of a new row; all rows of a call have the same fields."""
-    if reason is None:
+def _end(call: Call, why: Why | None) -> Row:
+    """What becomes of a new row that is not sent; all rows of a call have the same fields."""
+    if why is None:
         return {"settled_at": None, "error_code": "", "error_detail": ""}
     return {
         "state": State.SUPPRESSED,
         "settled_at": call.now,
-        "error_code": ERROR_CODE,
-        "error_detail": detail_of(reason),
+        "error_code": why.code,
+        "error_detail": why.detail,
     }
 
 

@@ -15,7 +15,7 @@ from ..gates import get_limiter
 from ..messages import Grant, Pace, Want
 from ..models import Notification
 from ..retry import backoff
-from . import pace, policy, route, suppress
+from . import pace, policy, preferences, route, suppress
 from .circuit import Circuit
 from .lease import Lease
 
@@ -61,7 +61,7 @@ def admit(lease: Lease, rows: Sequence[Notification]) -> Admitted:
 def _withhold(lease: Lease, rows: Sequence[Notification]) -> Sequence[Notification]:
     left = suppress.withhold(lease.token, rows)
     lease.report.settled += len(rows) - len(left)
-    return left
+    return preferences.respect(lease, left)
 
 
 Routes = list[tuple[Notification, tuple[str, ...]]]

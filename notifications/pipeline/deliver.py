@@ -5,19 +5,21 @@ claim → gates → mark → send → settle, in windows of what the provider ta
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
 from ..conf import LEASE_MARGIN_SECONDS
-from ..enums import Channel, WaitReason
+from ..enums import AttemptOutcome, Channel, WaitReason
 from ..lifecycle import Move
-from ..messages import Message, Outcome, Passage
+from ..messages import Message, Outcome, Passage, recipients_of
 from ..models import Notification
 from ..providers.base import Provider
 from ..providers.registry import get_provider
 from ..retry import FAST_RETRY_SECONDS
-from . import database, pace, policy
+from . import database, files, pace, policy
 from .admit import admit
 from .circuit import Circuit
 from .lease import Lease, Report
@@ -25,7 +27,7 @@ from .receivers import Receivers
 from .rescue import expire
 from .settle import Ended, settle
 from .unsubscribe import link_of
-from .window import Window, window_of
+from .window import window_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ class Sending:
         self.receivers = receivers
         self.circuit = Circuit(provider.name)
         self.policy = policy.current()
-        self.window = window_of(provider.name, provider.window)
+        self.window = window_of(provider)
 
     def send(self, rows: list[Notification]) -> list[Notification]:
         """Send until all are gone, the lease ends, or something holds the provider up."""
@@ -102,23 +104,23 @@ class Sending:
         another thread of this process wants its turn at the provider.
         """
         with self.window.take(min(len(rows), self.provider.window)) as size:
-            passage = self.circuit.ask(size)
+            passage = self.circuit.ask(min(size, self.window.fitting))
             marked, rows = self.lease.persist(partial(self._mark_next, rows, passage.units))
             while marked:
                 outcomes = self._hand_over(marked)
                 self.circuit.tell(outcomes, passage)
                 pace.tell(self.provider.name, outcomes)
-                passage = self._ask_next(rows, size, self.window)
+                passage = self._ask_next(rows, size)
                 following = partial(self._mark_next, rows, passage.units)
                 settle_and_mark = partial(self._settle, marked, outcomes, following)
                 marked, rows = self.lease.persist(settle_and_mark)
             self.circuit.tell([], passage)
         return rows
 
-    def _ask_next(self, rows: list[Notification], size: int, window: Window) -> Passage:
-        if not rows or window.is_wanted() or not self._is_open():
+    def _ask_next(self, rows: list[Notification], size: int) -> Passage:
+        if not rows or self.window.is_wanted() or not self._is_open():
             return Passage(0)
-        return self.circuit.ask(min(size, len(rows)))
+        return self.circuit.ask(min(size, self.window.fitting, len(rows)))
 
     def _mark_next(self, rows: list[Notification], size: int) -> Step:
         """Mark the next rows that may still go."""
@@ -144,18 +146,22 @@ class Sending:
         """Talk to the provider with no transaction open; whatever it raises may have been sent."""
         for row in rows:
             row.attempt_count += 1  # as the committed mark has it
+        stored = self.lease.persist(partial(files.read, rows))
         database.release_connection()
+        began = time.monotonic()
         try:
             deadline = self.lease.deadline(self.provider)
-            messages = [message_of(row, self.receivers.secrets(row)) for row in rows]
+            secrets = self.receivers.secrets
+            messages = [message_of(row, secrets(row), stored.get(row.pk, ())) for row in rows]
             outcomes = self.provider.send(messages, deadline)
         except Exception as error:  # a provider's bug must not decide that nothing was sent
             logger.error("provider %s raised %s", self.provider.name, type(error).__name__)
             outcomes = []
+        self.window.learn(len(rows), time.monotonic() - began)
         if len(outcomes) != len(rows):
             broken = Outcome.ambiguous("provider_error", "the provider's code failed while sending")
             return [broken] * len(rows)
-        return outcomes
+        return [_noting(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
 
     def _settle(
         self,
@@ -178,8 +184,19 @@ class Sending:
         return step
 
 
-def message_of(row: Notification, secrets: tuple[str, ...] = ()) -> Message:
-    """The notification as its provider sees it."""
+def _noting(row: Notification, outcome: Outcome) -> Outcome:
+    """The outcome, with a word on those of several recipients whom it was not sent to."""
+    if not row.withheld or outcome.kind is not AttemptOutcome.ACCEPTED:
+        return outcome
+    left_out = f"Not sent to {len(row.withheld)} of its recipients, who are suppressed."
+    return replace(outcome, detail=f"{left_out} {outcome.detail}".strip())
+
+
+def message_of(
+    row: Notification, secrets: tuple[str, ...] = (), stored: Sequence[bytes] = ()
+) -> Message:
+    """The notification as its provider sees it; `stored` are the bytes that belong to it."""
+    everybody = recipients_of(row.to, row.content)
     return Message(
         key=str(row.pk),
         channel=Channel(row.channel),
@@ -189,5 +206,8 @@ def message_of(row: Notification, secrets: tuple[str, ...] = ()) -> Message:
         metadata=row.metadata,
         attempt=row.attempt_count,
         secrets=secrets,
-        unsubscribe_url=link_of(row),
+        unsubscribe_url=link_of(row) if len(everybody) == 1 else "",
+        recipients=tuple(to for to in everybody if to not in row.withheld),
+        attachments=files.attachments_of(row.content, stored),
+        mime=files.mime_of(row.content, stored),
     )

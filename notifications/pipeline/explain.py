@@ -36,6 +36,10 @@ def waiting(notification: Notification) -> Waiting | None:
             None,
             "an attempt's outcome is not known: a receipt may tell, or retry it by hand",
         )
+    if notification.state == State.IN_DIGEST and notification.digest:
+        digest = notification.digest
+        detail = "it is gathered with others of its digest, which closes then"
+        return Waiting(WaitReason.DIGEST, f"digest:{digest.key}", digest.closes_at, detail)
     if notification.state not in WAITING:
         return None
     return _paused(notification) or _put_off(notification)
@@ -61,6 +65,9 @@ def _put_off(notification: Notification) -> Waiting:
         scope = notification.wait_scope
         detail = f"the limit {scope} is used up"
         return Waiting(WaitReason.RATE_LIMIT, scope, notification.due_at, detail)
+    if notification.wait_reason == WaitReason.QUIET_HOURS:
+        detail = "its recipient has quiet hours until then"
+        return Waiting(WaitReason.QUIET_HOURS, "", notification.due_at, detail)
     if notification.wait_reason == WaitReason.CIRCUIT_OPEN:
         scope = notification.wait_scope
         detail = f"the circuit of {scope.replace(':', ' ')} is open because it fails; asked again"

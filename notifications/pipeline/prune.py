@@ -18,7 +18,7 @@ from django.db.models.lookups import LessThan
 
 from ..conf import get_settings
 from ..lifecycle import TERMINAL
-from ..models import Batch, Notification, Receipt, Worker
+from ..models import Batch, Digest, Notification, Receipt, Worker
 from . import database
 from .adopt import old_orphans
 
@@ -51,6 +51,7 @@ class Pruned:
     results: int = 0
     workers: int = 0
     orphans: int = 0
+    digests: int = 0
 
 
 def prune(
@@ -74,6 +75,7 @@ def prune(
         results=deletions.carry_out(_results(before), _prune_results),
         workers=_delete(_unseen_workers()),
         orphans=deletions.carry_out(old_orphans(), _prune_orphans),
+        digests=deletions.carry_out(_old(_emptied_digests(), before), _prune_digests),
     )
 
 
@@ -87,6 +89,7 @@ def prunable(days: int | None = None) -> Pruned:
         results=0 if results is None else results.count(),
         workers=_unseen_workers().count(),
         orphans=old_orphans().count(),
+        digests=_old(_emptied_digests(), before).count(),
     )
 
 
@@ -119,6 +122,12 @@ def _emptied(before: datetime) -> QuerySet[Batch]:
     """Old batches that have no notification which stays."""
     staying = Notification.objects.filter(~_is_settled(before), batch=OuterRef("pk"))
     return _old(Batch.objects.filter(~Exists(staying)), before)
+
+
+def _emptied_digests() -> QuerySet[Digest]:
+    """Closed ones of which every notification is gone."""
+    left = Notification.objects.filter(digest=OuterRef("pk"))
+    return Digest.objects.filter(~Exists(left), closed_at__isnull=False)
 
 
 def _results(before: datetime) -> QuerySet[Any] | None:
@@ -173,6 +182,10 @@ def _prune(ids: Sequence[UUID], before: datetime) -> int:
 def _prune_batches(ids: Sequence[UUID]) -> int:
     left = Notification.objects.filter(batch=OuterRef("pk"))
     return _delete(Batch.objects.filter(~Exists(left), pk__in=ids).only("pk"))
+
+
+def _prune_digests(ids: Sequence[UUID]) -> int:
+    return _delete(_emptied_digests().filter(pk__in=ids).only("pk"))
 
 
 def _prune_results(ids: Sequence[int]) -> int:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import get_settings
+from ..enums import State
 from ..messages import Outcome
 from ..models import Notification
 from ..providers.base import Provider
@@ -76,9 +77,23 @@ def _answers(
 
 
 def _ask(provider: Provider, row: Notification) -> Outcome | None:
+    if row.dispatched_at is None or (provider.looks_up_by_content and _has_twin(row)):
+        return None
     try:
-        return provider.look_up(message_of(row))
+        outcome = provider.look_up(message_of(row), row.dispatched_at)
     except Exception as error:
         # Without its text and traceback, which may show the recipient or the content.
         logger.error("provider %s, while looking up: %s", provider.name, type(error).__name__)
         return None
+    return None if outcome and _is_another_s(row, outcome.provider_message_id) else outcome
+
+
+def _has_twin(row: Notification) -> bool:
+    """Whether another one to the same recipient may be what the provider would find."""
+    unsettled = Notification.objects.in_states({State.UNKNOWN, State.DISPATCHING})
+    return unsettled.filter(provider=row.provider, to=row.to).exclude(pk=row.pk).exists()
+
+
+def _is_another_s(row: Notification, message_id: str) -> bool:
+    taken = Notification.objects.taken_as(row.provider, [message_id] if message_id else [])
+    return taken.exclude(pk=row.pk).exists()

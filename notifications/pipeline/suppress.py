@@ -8,11 +8,12 @@ seconds that there was none, and what it accepts meanwhile is held by the worker
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
 from ..enums import Channel, Status, SuppressionReason
-from ..messages import Draft
+from ..messages import Draft, recipients_of
 from ..models import Notification, Suppression, Tenant
 from ..suppression import ERROR_CODE, detail_of, fold, holds_for
 from . import database
@@ -27,39 +28,61 @@ class Target(NamedTuple):
     recipient: str
 
 
-Reasons = Mapping[int, SuppressionReason]
-"""Why some of a list of drafts are not to be sent, by their place in it."""
+class Why(NamedTuple):
+    """The error of a notification that is not sent."""
+
+    code: str
+    detail: str
 
 
-def held_drafts(tenant: Tenant, drafts: Sequence[Draft]) -> Reasons:
-    """Those that must not be sent."""
+def held_drafts(tenant: Tenant, drafts: Sequence[Draft]) -> Mapping[int, Why]:
+    """Those that must not be sent, by their place in the list."""
     if not tenant.has_suppressions:
         return {}
-    targets = [Target(tenant.pk, d.channel, fold(d.channel, d.to)) for d in drafts]
-    found = _find(targets)
-    return {
-        index: found[target]
-        for index, (draft, target) in enumerate(zip(drafts, targets, strict=True))
-        if target in found and _holds(found[target], draft)
+    targets = [targets_of(tenant.pk, draft) for draft in drafts]
+    found = _find(chain.from_iterable(each.values() for each in targets))
+    reasons = {
+        index: _reason(_withheld(draft, wanted, found), wanted)
+        for index, (draft, wanted) in enumerate(zip(drafts, targets, strict=True))
     }
+    return {index: _why(reason) for index, reason in reasons.items() if reason}
 
 
 def withhold(token: UUID, rows: Sequence[Notification]) -> list[Notification]:
-    """End those rows of a lease that must not be sent; returns those that may be."""
-    targets = {
-        row.pk: Target(row.tenant_id, row.channel, fold(row.channel, row.to))
-        for row in rows
-        if row.tenant.has_suppressions
-    }
-    found = _find(targets.values()) if targets else {}
-    held = {
-        row: found[targets[row.pk]]
-        for row in rows
-        if targets.get(row.pk) in found and _holds(found[targets[row.pk]], row)
-    }
+    """End those rows of a lease that must not be sent; returns those that may be.
+
+    Where a row goes to several, those of them that it must not be sent to are in its `withheld`.
+    """
+    wanted = {row: targets_of(row.tenant_id, row) for row in rows if row.tenant.has_suppressions}
+    found = _find(chain.from_iterable(each.values() for each in wanted.values())) if wanted else {}
+    held = {}
+    for row, targets in wanted.items() if found else ():
+        withheld = _withheld(row, targets, found)
+        row.withheld = frozenset(withheld)
+        if reason := _reason(withheld, targets):
+            held[row] = _why(reason)
     if held:
-        _end(token, held)
+        end(token, held)
     return [row for row in rows if row not in held]
+
+
+def targets_of(tenant_id: int, wanted: Draft | Notification) -> dict[str, Target]:
+    """All whom it goes to."""
+    channel = wanted.channel
+    recipients = recipients_of(wanted.to, wanted.content)
+    return {to: Target(tenant_id, channel, fold(channel, to)) for to in recipients}
+
+
+def end(token: UUID, held: Mapping[Notification, Why]) -> None:
+    """End rows of a lease, each for its reason, and tell of those that were still held."""
+    by_reason: dict[Why, list[UUID]] = defaultdict(list)
+    for row, why in held.items():
+        by_reason[why].append(row.pk)
+    with database.atomic():
+        for why, ids in by_reason.items():
+            moved = Notification.objects.suppress(ids, token, *why)
+            ended = [(row.pk, row.channel) for row in held if row.pk in moved]
+            database.on_commit(partial(tell_suppressed, ended))
 
 
 def tell_suppressed(ended: Iterable[tuple[UUID, str]]) -> None:
@@ -78,16 +101,26 @@ def _find(targets: Iterable[Target]) -> Mapping[Target, SuppressionReason]:
     return {target: reason for target, reason in reasons.items() if target in wanted}
 
 
-def _holds(reason: SuppressionReason, wanted: Draft | Notification) -> bool:
-    return holds_for(reason, is_transactional=wanted.is_transactional)
+def _withheld(
+    wanted: Draft | Notification,
+    targets: Mapping[str, Target],
+    found: Mapping[Target, SuppressionReason],
+) -> dict[str, SuppressionReason]:
+    """Those of its recipients that it must not be sent to."""
+    transactional = wanted.is_transactional
+    return {
+        to: found[target]
+        for to, target in targets.items()
+        if target in found and holds_for(found[target], is_transactional=transactional)
+    }
 
 
-def _end(token: UUID, held: Mapping[Notification, SuppressionReason]) -> None:
-    by_reason: dict[SuppressionReason, list[UUID]] = defaultdict(list)
-    for row, reason in held.items():
-        by_reason[reason].append(row.pk)
-    with database.atomic():
-        for reason, ids in by_reason.items():
-            moved = Notification.objects.suppress(ids, token, ERROR_CODE, detail_of(reason))
-            ended = [(row.pk, row.channel) for row in held if row.pk in moved]
-            database.on_commit(partial(tell_suppressed, ended))
+def _reason(
+    withheld: Mapping[str, SuppressionReason], targets: Mapping[str, Target]
+) -> SuppressionReason | None:
+    """Why it is not to be sent at all: nobody is left."""
+    return next(iter(withheld.values())) if len(withheld) == len(targets) else None
+
+
+def _why(reason: SuppressionReason) -> Why:
+    return Why(ERROR_CODE, detail_of(reason))

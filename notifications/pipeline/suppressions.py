@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from ..channels import CHANNELS
 from ..enums import Channel, SuppressionReason
+from ..messages import recipients_of
 from ..models import Notification, Suppression, Tenant
 from ..suppression import Entry, Strength, strength
 from . import database
@@ -64,7 +65,7 @@ def learn_from_receipts(told: Iterable[tuple[UUID | None, str]]) -> None:
     codes = [(id, code) for id, code in told if code in TELLING]
     if not codes:
         return
-    rows = Notification.objects.only("tenant_id", "channel", "to")
+    rows = Notification.objects.only("tenant_id", "channel", "to", "content")
     by_id = rows.in_bulk([id for id, _ in codes if id is not None])
     learn((by_id[id], code) for id, code in codes if id in by_id)
 
@@ -77,6 +78,8 @@ def learn(told: Iterable[tuple[Notification, str]]) -> None:
     entries: dict[int, list[Entry]] = defaultdict(list)
     softly: dict[tuple[int, str, str], set[UUID]] = defaultdict(set)
     for row, code in told:
+        if code in TELLING and len(recipients_of(row.to, row.content)) > 1:
+            continue  # nobody says which of them it was
         if code == SOFT_BOUNCE:
             softly[row.tenant_id, row.channel, row.to].add(row.pk)
         elif code in TELLING:

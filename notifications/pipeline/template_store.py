@@ -25,6 +25,7 @@ def put(tenant: Tenant, name: str, draft: TemplateDraft) -> tuple[TemplateVersio
         if is_new or _changes(template, version, draft):
             template.version, template.archived_at = version.number, None
             template.is_transactional = draft.is_transactional
+            template.category = draft.category
             template.updated_at = database.now()
             template.save()
         version.template = template
@@ -54,5 +55,5 @@ def _version(template: Template, draft: TemplateDraft) -> TemplateVersion:
 
 
 def _changes(template: Template, version: TemplateVersion, draft: TemplateDraft) -> bool:
-    now = (template.version, template.is_transactional)
-    return now != (version.number, draft.is_transactional)
+    now = (template.version, template.is_transactional, template.category)
+    return now != (version.number, draft.is_transactional, draft.category)

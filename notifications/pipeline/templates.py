@@ -8,12 +8,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..channels import CHANNELS, ContentError
+from ..channels import CHANNELS
 from ..enums import Channel
-from ..exceptions import FieldError, InvalidNotification
-from ..messages import Draft
+from ..exceptions import ContentError, FieldError, InvalidNotification
+from ..messages import DigestRule, Draft
 from ..models import TemplateVersion, Tenant
-from ..rendering import Allowance, Compiled, TemplateError, compile_part, render
+from ..rendering import (
+    Allowance,
+    Compiled,
+    Part,
+    TemplateError,
+    compile_part,
+    inline_styles,
+    render,
+)
 
 COMPILED_MAX = 256
 """How many templates a process keeps compiled."""
@@ -42,9 +50,11 @@ class Resolved:
 def resolve(tenant: Tenant, drafts: Sequence[Draft]) -> Resolved:
     """Render the drafts that name a template; `errors` are by their place in `drafts`."""
     named = {n: d.template for n, d in enumerate(drafts) if d.template is not None}
-    if not named:
+    rules = {n: d.digest for n, d in enumerate(drafts) if d.digest is not None}
+    if not (named or rules):
         return Resolved(drafts)
-    names = list(dict.fromkeys(named.values()))[:TEMPLATES_MAX]
+    asked = (*named.values(), *(rule.template for rule in rules.values()))
+    names = list(dict.fromkeys(asked))[:TEMPLATES_MAX]
     found = _current(tenant, names)
     parts = _compile(found.values())
     resolved, errors = list(drafts), {}
@@ -55,6 +65,10 @@ def resolve(tenant: Tenant, drafts: Sequence[Draft]) -> Resolved:
             resolved[n] = _filled(drafts[n], found.get(name), parts, allowance)
         except InvalidNotification as error:
             errors[n] = error
+    for n in rules.keys() - errors.keys():
+        wrong = _digest_error(resolved[n], rules[n], names, found)
+        if wrong is not None:
+            errors[n] = InvalidNotification([wrong])
     return Resolved(resolved, errors, {version.pk: version for version in found.values()})
 
 
@@ -78,6 +92,30 @@ def _check_call(looked_up: bool, allowance: Allowance) -> None:
         raise _refused("/context", "too_large", detail)
 
 
+def _digest_error(
+    draft: Draft,
+    rule: DigestRule,
+    names: Collection[str],
+    found: Mapping[str, TemplateVersion],
+) -> FieldError | None:
+    """Why the template of its digest cannot stand for it."""
+    pointer, version = "/digest/template", found.get(rule.template)
+    if version is None and rule.template not in names:
+        detail = f"at most {TEMPLATES_MAX} templates in one call; send it with another"
+        return FieldError(pointer, "too_many_templates", detail)
+    if version is None:
+        return FieldError(pointer, "unknown_template", "there is no template of this name")
+    template = version.template
+    if template.channel != draft.channel:
+        detail = f"is a template for {template.channel}"
+        return FieldError(pointer, "not_for_channel", detail)
+    kind = draft.is_transactional, draft.category
+    if (template.is_transactional, template.category) != kind:
+        detail = "must be of the notification's own category, or transactional as it is"
+        return FieldError(pointer, "other_category", detail)
+    return None
+
+
 def _filled(
     draft: Draft,
     version: TemplateVersion | None,
@@ -89,12 +127,13 @@ def _filled(
     if version.template.channel != draft.channel:
         detail = f"is a template for {version.template.channel}"
         raise _refused("/template", "not_for_channel", detail)
-    content = _fill(version, parts[version.pk], draft.context, allowance)
+    rendered = _fill(version, parts[version.pk], draft.context, allowance)
     return replace(
         draft,
-        content=content,
+        content={**draft.content, **rendered},
         template_version_id=version.pk,
         is_transactional=version.template.is_transactional,
+        category=version.template.category,
     )
 
 
@@ -107,14 +146,24 @@ def _fill(
     if parts is None:
         raise _refused("/template", "unusable_template", "cannot be read; save it anew")
     try:
-        content = render(parts, context, allowance)
-        CHANNELS[Channel(version.template.channel)].check_rendered(content)
+        row = CHANNELS[Channel(version.template.channel)]
+        content = _styled(render(parts, context, allowance), row.parts, allowance)
+        row.check_rendered(content)
     except TemplateError as error:
         errors = [FieldError("/context", flaw.code, flaw.detail) for flaw in error.flaws]
         raise InvalidNotification(errors) from error
     except ContentError as error:
         raise _refused("/context", error.code, error.detail) from error
     return content
+
+
+def _styled(
+    content: Mapping[str, str], kinds: Mapping[str, Part], allowance: Allowance | None
+) -> dict[str, str]:
+    return {
+        name: inline_styles(text, allowance) if kinds[name] is Part.HTML else text
+        for name, text in content.items()
+    }
 
 
 _kept: dict[str, Parts] = {}

@@ -1,14 +1,15 @@
-"""One round of what every worker does beside its tasks: show itself, dispatch, rescue, expire."""
+"""One round of what every worker does beside its tasks: dispatch, rescue, and the rest."""
 
 import logging
 import time
 
+from django.db import DatabaseError
 from django.db.models.functions import Now
 
 from ..conf import get_settings
 from ..exceptions import BrokerUnavailable
 from ..models import Worker
-from . import jobs
+from . import digests, jobs
 from .adopt import adopt_missed
 from .dispatch import dispatch_round
 from .reconcile import reconcile
@@ -37,17 +38,29 @@ def tick(worker: str) -> float:
         jobs.resume()
     if _is_time("reconcile", RECONCILE_SECONDS):
         reconcile()
+    are_more_due = _close_digests()
     try:
         done = dispatch_round()
     except BrokerUnavailable as error:
         logger.warning("the broker is away (%s); what is due stays due", error)
         return get_settings().dispatch_seconds * 5
-    return BUSY_SECONDS if done.is_more else get_settings().dispatch_seconds
+    return BUSY_SECONDS if done.is_more or are_more_due else get_settings().dispatch_seconds
 
 
 def show(worker: str) -> None:
     """Let it be known that `worker` lives."""
     Worker.objects.update_or_create(name=worker[:255], defaults={"seen_at": Now()})
+
+
+def _close_digests() -> bool:
+    """Whether more digests are due; what is wrong with one must not keep the rest from moving."""
+    try:
+        return digests.close_due()
+    except DatabaseError:
+        raise
+    except Exception as error:
+        logger.error("digests could not be closed: %s", type(error).__name__)
+        return False
 
 
 def _is_time(name: str, seconds: float) -> bool:

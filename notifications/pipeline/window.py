@@ -1,7 +1,8 @@
 """How many messages of one process may be with a provider at a time.
 
 A killed process leaves at most a window of notifications whose fate is unknown, so all threads
-of the process share one window for each provider.
+of the process share one window for each provider. Each window costs a commit: a quick provider is
+handed as many as it may have, a slow one no more than it gets through in a moment.
 """
 
 import os
@@ -9,11 +10,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..providers.base import Provider
+
+WINDOW_SECONDS = 0.1
+"""How long a provider may be busy with one window, unless a single message takes it longer."""
+
 
 class Window:
-    """So many places; a taker waits for at least one and gets what is free, up to its wish."""
+    """So many places; a taker waits for at least one and gets what is free, up to its wish.
 
-    def __init__(self, size: int) -> None:
+    `fitting` is how many of them to fill at once: `least`, until it is known how fast it goes.
+    """
+
+    def __init__(self, size: int, least: int = 1) -> None:
+        self.fitting = least
+        self._size, self._least = size, least
         self._free = size
         self._waiting = 0
         self._changed = threading.Condition()
@@ -33,17 +44,28 @@ class Window:
                 self._free += taken
                 self._changed.notify_all()
 
+    def learn(self, count: int, seconds: float) -> None:
+        """Note how long the provider was busy with so many."""
+        fitting = count * WINDOW_SECONDS / max(seconds, 1e-6)
+        self.fitting = round(min(max(fitting, self._least), self._size))
+
     def is_wanted(self) -> bool:
         """Whether another thread waits for a place: whoever holds some should let it in."""
         return self._waiting > 0
 
 
-def window_of(provider: str, size: int) -> Window:
+def window_of(provider: Provider) -> Window:
     """The window of this process for `provider`."""
     with _lock:
-        if provider not in _windows:
-            _windows[provider] = Window(size)
-        return _windows[provider]
+        if provider.name not in _windows:
+            _windows[provider.name] = Window(provider.window, provider.concurrency)
+        return _windows[provider.name]
+
+
+def forget_windows() -> None:
+    """Nothing is known of any provider's pace any more, as in a new process."""
+    with _lock:
+        _windows.clear()
 
 
 _lock = threading.Lock()

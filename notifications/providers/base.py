@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -50,10 +51,10 @@ class Provider(ABC):
     Whoever mostly waits for answers has more, such as 32; `CONCURRENCY` in the settings overrules.
     """
 
-    window: int = 10
+    window: int = 20
     """The most messages it is handed at once: a crash leaves no more than these unknown.
 
-    At least `concurrency`: only what it was handed can be under way.
+    At least `concurrency`: only what it was handed can be under way. A slow one is handed fewer.
     """
 
     reports_delivery: bool = False
@@ -61,6 +62,12 @@ class Provider(ABC):
 
     can_look_up: bool = False
     """It can be asked what became of a message: see `look_up`."""
+
+    looks_up_by_content: bool = False
+    """It keeps no id of ours, so that it is asked for who got what, and when.
+
+    Of two alike it cannot be told which is which, so it is not asked about those.
+    """
 
     known_options: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     """Each option with what turns it into a usable value or raises ValueError."""
@@ -98,11 +105,12 @@ class Provider(ABC):
         nothing of the recipient or the content.
         """
 
-    def look_up(self, message: Message) -> Outcome | None:
+    def look_up(self, message: Message, began: datetime) -> Outcome | None:
         """What became of a message whose outcome is not known; None while it cannot be told.
 
-        `attempt` is that of the last try. Accepted when the provider has it, transient when it
-        certainly has not. It is asked as long as `can_look_up`, for at most `timeout` seconds.
+        `attempt` is that of the last try, which began at `began`. Accepted when the provider has
+        it, transient when it certainly has not. It is asked as long as `can_look_up`, for at most
+        `timeout` seconds.
         """
         return None
 

@@ -11,19 +11,24 @@ from typing import Any, ClassVar, Protocol
 
 from django.conf import settings
 from django.core import mail
-from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 from django.utils.module_loading import import_string
 
+from ..email_content import IN_BRACKETS
 from ..enums import Channel
 from ..messages import Message, Outcome
 from .base import OneByOne
+from .mime import EXTRAS, CompleteEmail, full_email, own_headers, text_email
 from .one_click import as_lines, one_click
 from .skeleton import Skeletons, to_wire
 from .smtp import Letter, SmtpSession
 
 ADDRESS = re.compile(r"[^\s@<>,;:\"\x00-\x1f\x7f]+@[^\s@<>,;:\"\x00-\x1f\x7f]+")
+
+
+MESSAGE_ID = re.compile(rb"(?im)^message-id:\s*(\S+)")
 
 
 class Session(Protocol):
@@ -86,6 +91,12 @@ class DjangoEmailProvider(OneByOne[Letter]):
     def problems(cls, options: Mapping[str, Any]) -> list[str]:
         # Django's own address is an option like any other when none is given.
         found = super().problems({"FROM": settings.DEFAULT_FROM_EMAIL, **options})
+        if _leads_back(options):
+            name = "MAILER" if _has_mailers() else "BACKEND"
+            found.append(
+                "It would hand its e-mails to notifications.mail, that is to itself: "
+                f'set "{name}" to one that sends, such as Django\'s SMTP backend.'
+            )
         if "BACKEND" in options and _has_mailers():
             found.append('With MAILERS the option is "MAILER", an alias, and not "BACKEND".')
         return found
@@ -112,23 +123,31 @@ class DjangoEmailProvider(OneByOne[Letter]):
                 self._idle.pop().close()
 
     def _letter(self, message: Message) -> Letter:
-        if not ADDRESS.fullmatch(message.to):
+        if "mime" in message.content:
+            return _complete(message)
+        if not all(map(ADDRESS.fullmatch, message.envelope)):
             raise ValueError
-        recipient = _ascii_domain(message.to)
-        email = self._compose(message.content, recipient, message.key)
-        data = self._skeletons.fill(message.content, recipient, message.key) or _wire(email)
+        if message.content.keys() & EXTRAS:
+            email = full_email(message, self.from_email)
+            sender, data = _ascii_domain(parseaddr(email.from_email)[1]), _wire(email)
+            recipients = tuple(map(_ascii_domain, message.envelope))
+        else:
+            recipients = (_ascii_domain(message.to),)
+            email = self._compose(message.content, recipients[0], message.key)
+            filled = self._skeletons.fill(message.content, recipients[0], message.key)
+            sender, data = self.sender, filled or _wire(email)
         if message.unsubscribe_url:
             headers = one_click(message.unsubscribe_url)
             data = as_lines(headers) + data
             email.extra_headers |= headers
-        return Letter(self.sender, recipient, email.extra_headers["Message-ID"], email, data)
+        message_id = email.extra_headers["Message-ID"]
+        return Letter(sender, recipients, message_id, lambda: email, data)
 
     def _compose(self, content: Mapping[str, Any], recipient: str, key: str) -> EmailMessage:
-        email = _email(content)
+        email = text_email(content)
         email.from_email = self.from_email
         email.to = [recipient]
-        message_id = f"<{key}@{self.sender.rpartition('@')[2]}>"
-        email.extra_headers = {"Message-ID": message_id, "X-Notification-ID": key}
+        email.extra_headers = own_headers(key, self.sender)
         return email
 
     def _take_session(self) -> Session:
@@ -173,7 +192,7 @@ class BackendSession:
 
     def _send(self, letter: Letter) -> Outcome:
         try:
-            count = self.backend.send_messages([letter.email])
+            count = self.backend.send_messages([letter.email()])
         except (ConnectionRefusedError, socket.gaierror):
             return Outcome.transient("connection_refused", "The server could not be reached.")
         except Exception:
@@ -184,16 +203,14 @@ class BackendSession:
         return Outcome.ambiguous("not_confirmed", "The e-mail backend did not say that it sent it.")
 
 
-def _email(content: Mapping[str, Any]) -> EmailMessage:
-    subject, body, html = (content.get(part) or "" for part in ("subject", "body", "html"))
-    if html and not body:
-        email = EmailMessage(subject, html)
-        email.content_subtype = "html"
-        return email
-    both = EmailMultiAlternatives(subject, body)
-    if html:
-        both.attach_alternative(html, "text/html")
-    return both
+def _complete(message: Message) -> Letter:
+    """An e-mail that is sent as it is."""
+    sender, recipients = message.content["sender"], message.envelope
+    if not message.mime or not all(map(IN_BRACKETS.fullmatch, (sender, *recipients))):
+        raise ValueError
+    named = MESSAGE_ID.search(message.mime)
+    message_id = named[1].decode(errors="replace") if named else ""
+    return Letter(sender, recipients, message_id, lambda: CompleteEmail(message), message.mime)
 
 
 def _wire(email: EmailMessage) -> bytes:
@@ -202,13 +219,13 @@ def _wire(email: EmailMessage) -> bytes:
     Before 6.0 Django writes a recipient that is not ASCII as an encoded word, which is no address,
     later it refuses it; so that header, in UTF-8 (RFC 6532), is written here.
     """
-    [recipient] = email.to
-    if recipient.isascii():
+    to = email.to
+    if all(map(str.isascii, to)):
         return to_wire(email.message().as_bytes())
     email.to = []
     rest = to_wire(email.message().as_bytes())
-    email.to = [recipient]
-    return b"To: " + recipient.encode() + b"\r\n" + rest
+    email.to = to
+    return b"To: " + ", ".join(to).encode() + b"\r\n" + rest
 
 
 def _ascii_domain(address: str) -> str:
@@ -222,6 +239,19 @@ def _sends_as_django_does(backend: SMTPBackend) -> bool:
         getattr(type(backend), name) is getattr(SMTPBackend, name)
         for name in ("send_messages", "_send")
     )
+
+
+def _leads_back(options: Mapping[str, Any]) -> bool:
+    """Whether the e-mails would come back to the pipeline, without end."""
+    if _has_mailers():
+        mailer = getattr(settings, "MAILERS", {}).get(options.get("MAILER", "default"), {})
+        path = mailer.get("BACKEND", "")
+    else:
+        path = options.get("BACKEND", settings.EMAIL_BACKEND)
+    try:
+        return bool(getattr(import_string(path), "feeds_notifications", False))
+    except (ImportError, TypeError, AttributeError):
+        return False  # that it cannot be imported is told elsewhere
 
 
 def _has_mailers() -> bool:

@@ -23,6 +23,8 @@ except ImportError as error:
         'h11 is not installed: pip install "django-notifications-engine[webhook]"'
     ) from error
 
+from .kept import Kept, Place
+
 CONNECT_SECONDS = 3.0
 """How long a name may take to be resolved, and then a connection to be made."""
 
@@ -55,6 +57,8 @@ DENIED_V6 = tuple(
     ipaddress.IPv6Network(network)
     for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 )
+
+FINISHED = {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
 
 Resolve = Callable[[str, int], Sequence[str]]
 """The addresses of a host, as text."""
@@ -111,7 +115,7 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 class Egress:
-    """Sends one request over one connection; an instance serves all threads."""
+    """Sends requests, over connections kept for a moment; an instance serves all threads."""
 
     def __init__(
         self,
@@ -123,6 +127,7 @@ class Egress:
         self._resolve = resolve
         self._context = context or ssl.create_default_context()
         self._resolvers = ThreadPoolExecutor(8, thread_name_prefix="resolve")
+        self._kept = Kept()
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, deadline: float) -> Reply:
         """POST `body`; all of it ends at `deadline`, of `time.monotonic`.
@@ -136,16 +141,25 @@ class Egress:
             request = _request(parts, headers, body)
         except h11.LocalProtocolError as error:
             raise NotSent("malformed_request") from error
+        place = (parts.scheme, host, port)
         addresses = self._addresses(host, port, deadline)
-        connection = self._connect(addresses, port, deadline)
+        connection = self._kept.take(place, addresses) or self._open(place, addresses, deadline)
+        is_reusable = False
         try:
-            if parts.scheme == "https":
-                connection = self._secure(connection, host, deadline)
-            return _exchange(connection, request, body, deadline)
+            reply, is_reusable = _exchange(connection, request, body, deadline)
         finally:
-            connection.close()
+            if is_reusable:
+                self._kept.give(place, connection)
+            else:
+                connection.close()
+        return reply
+
+    def drop(self) -> None:
+        """Let go of the connections that are kept."""
+        self._kept.close()
 
     def close(self) -> None:
+        self.drop()
         self._resolvers.shutdown(wait=False, cancel_futures=True)
 
     def _addresses(self, host: str, port: int, deadline: float) -> list[str]:
@@ -160,6 +174,15 @@ class Egress:
         if not all(self._is_allowed(address) for address in found):
             raise NotSent("connect_blocked")
         return found
+
+    def _open(self, place: Place, addresses: Sequence[str], deadline: float) -> socket.socket:
+        scheme, host, port = place
+        connection = self._connect(addresses, port, deadline)
+        try:
+            return self._secure(connection, host, deadline) if scheme == "https" else connection
+        except BaseException:
+            connection.close()
+            raise
 
     def _connect(self, addresses: Iterable[str], port: int, deadline: float) -> socket.socket:
         for address in dict.fromkeys(addresses):
@@ -194,7 +217,6 @@ def _request(parts: SplitResult, headers: Mapping[str, str], body: bytes) -> h11
     own = {
         "Host": parts.netloc,
         "Content-Length": str(len(body)),
-        "Connection": "close",
         "Accept-Encoding": "identity",
     }
     return h11.Request(method="POST", target=target, headers=list({**headers, **own}.items()))
@@ -202,7 +224,8 @@ def _request(parts: SplitResult, headers: Mapping[str, str], body: bytes) -> h11
 
 def _exchange(
     connection: socket.socket, request: h11.Request, body: bytes, deadline: float
-) -> Reply:
+) -> tuple[Reply, bool]:
+    """The answer, and whether the connection may carry another request."""
     protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MAX)
     sent = b"".join(
         protocol.send(event) or b"" for event in (request, h11.Data(data=body), h11.EndOfMessage())
@@ -213,7 +236,8 @@ def _exchange(
         raise NotSent("timeout") from error
     try:
         connection.sendall(sent)
-        return _read(connection, protocol, deadline)
+        reply = _read(connection, protocol, deadline)
+        return reply, protocol.states == FINISHED and not protocol.trailing_data[0]
     except TimeoutError as error:
         raise MaybeSent("timeout") from error
     except h11.RemoteProtocolError as error:

@@ -47,6 +47,13 @@ def unanswered(error: BaseException) -> Outcome:
     return Outcome.ambiguous("connection_lost", "The connection was lost after the message began.")
 
 
+def taken(message_id: Any) -> Outcome:
+    """An answer of success; one that names no message may be of anybody on the way."""
+    if isinstance(message_id, str) and message_id:
+        return Outcome.accepted(message_id)
+    return Outcome.ambiguous("malformed_answer", "The answer was a success, but named no message.")
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """The seconds that `Retry-After` asks for, by number or date; None without a usable one."""
     value = headers.get("retry-after", "").strip()

@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 from ..conf import get_settings
 from .base import Provider
 
-WATCHED = frozenset({"NOTIFICATIONS", "MAILERS", "DEFAULT_FROM_EMAIL"})
+WATCHED = frozenset({"NOTIFICATIONS", "MAILERS", "ANYMAIL", "DEFAULT_FROM_EMAIL"})
 
 _lock = threading.Lock()
 _providers: dict[str, Provider] = {}

@@ -34,8 +34,18 @@ except ImportError as error:
     ) from error
 
 from . import sns
-from .http import KEPT_CONNECTIONS, retry_after, secret_option, timeouts, unanswered, url_option
-from .one_click import one_click
+from .http import (
+    KEPT_CONNECTIONS,
+    retry_after,
+    secret_option,
+    taken,
+    timeouts,
+    unanswered,
+    url_option,
+)
+from .mime import full_email
+from .one_click import as_lines, one_click
+from .skeleton import to_wire
 
 QUOTA_SECONDS = 600.0
 """The quota is that of the last 24 hours, so a spent one comes back bit by bit; AWS advises to ask
@@ -172,7 +182,7 @@ class SESProvider(OneByOne[dict[str, Any]]):
             return CREDENTIALS
         except (HTTPClientError, NoConnectionError) as error:
             return unanswered(error)
-        return Outcome.accepted(answer.get("MessageId") or "")
+        return taken(answer.get("MessageId"))
 
     def read_receipts(self, request: ReceiptRequest) -> list[ReportedReceipt]:
         return self._receipts.read(request)
@@ -211,11 +221,51 @@ def _missing(options: Mapping[str, Any]) -> list[str]:
 
 
 def _request(message: Message, sender: str) -> dict[str, Any]:
+    if message.content.keys() & RAW:
+        return _raw_request(message, sender)
+    content = message.content
+    answers = content.get("reply_to", ())
+    request = _simple_request(message, _sender(content["from"]) if "from" in content else sender)
+    return request | {"ReplyToAddresses": [_sender(to) for to in answers]} if answers else request
+
+
+RAW = frozenset({"mime", "attachments", "headers"})
+"""What SES is given whole messages for."""
+
+
+def _raw_request(message: Message, sender: str) -> dict[str, Any]:
+    """A whole message; who it is from stands in it, who gets it beside it."""
+    if "mime" in message.content:
+        data = message.mime
+    else:
+        built = to_wire(full_email(message, sender).message().as_bytes())
+        data = as_lines(one_click(message.unsubscribe_url)) + built
+    if not data:
+        raise ValueError
+    return {
+        "Destination": {"ToAddresses": list(message.envelope)},
+        "Content": {"Raw": {"Data": data}},
+        "EmailTags": [{"Name": TAG, "Value": message.key}],
+    }
+
+
+def _destination(message: Message) -> dict[str, list[str]]:
+    left, content = message.envelope, message.content
+    lists = {
+        "ToAddresses": (message.to,),
+        "CcAddresses": content.get("cc", ()),
+        "BccAddresses": content.get("bcc", ()),
+    }
+    found = {name: [parse_email(to) for to in many if to in left] for name, many in lists.items()}
+    return {name: addresses for name, addresses in found.items() if addresses}
+
+
+def _simple_request(message: Message, sender: str) -> dict[str, Any]:
     parts = (("Text", "body"), ("Html", "html"))
     body = {part: _text(message.content[key]) for part, key in parts if message.content.get(key)}
     return {
         "FromEmailAddress": sender,
-        "Destination": {"ToAddresses": [parse_email(message.to)]},
+        "Destination": _destination(message),
         "Content": {
             "Simple": {
                 "Subject": _text(message.content.get("subject")),

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -124,7 +125,7 @@ class SimulatedProvider(OneByOne[Behaviour]):
             return _timeout(rendered)
         return OUTCOMES[rendered.word](rendered)
 
-    def look_up(self, message: Message) -> Outcome | None:
+    def look_up(self, message: Message, began: datetime) -> Outcome | None:
         rendered = self.render(message)
         if isinstance(rendered, Outcome):
             return None

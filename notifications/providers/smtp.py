@@ -11,12 +11,13 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend
 
+from ..enums import AttemptOutcome
 from ..messages import Outcome
 
 IDLE_SECONDS = 30.0
@@ -28,6 +29,8 @@ CREDENTIALS = frozenset({530, 534, 535, 538})
 CONNECTION_ERRORS = (OSError, smtplib.SMTPException)  # TLS, DNS and timeouts are OSErrors
 
 READY_FOR_DATA = 354
+
+RCPT = "RCPT"
 
 Reply = tuple[int, bytes]
 
@@ -43,13 +46,17 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """An e-mail with its envelope: `data` goes over the wire, `email` is Django's form of it."""
+    """An e-mail with its envelope: `data` goes over the wire, `email` makes Django's form of it."""
 
     sender: str
-    recipient: str
+    recipients: tuple[str, ...]
     message_id: str
-    email: EmailMessage
+    email: Callable[[], EmailMessage]
     data: bytes
+
+    @property
+    def is_ascii(self) -> bool:
+        return all(map(str.isascii, self.recipients))
 
 
 class SmtpSession:
@@ -61,6 +68,8 @@ class SmtpSession:
         self.backend.timeout = timeout
         self.timeout = timeout
         self._until = self._used = 0.0
+        self._refusals: list[Outcome] = []
+        """What the server said of those recipients of the message at hand that it does not take."""
 
     def send(self, letter: Letter) -> Outcome:
         try:
@@ -105,25 +114,39 @@ class SmtpSession:
         """All that comes before the message itself; an outcome when it is refused."""
         smtp = self._open()
         smtp.ehlo_or_helo_if_needed()
-        if not letter.recipient.isascii() and not smtp.has_extn("smtputf8"):
+        if not letter.is_ascii and not smtp.has_extn("smtputf8"):
             return Outcome.permanent(
                 "smtputf8_unsupported", "The server takes no address with such characters."
             )
         return self._give(_commands(smtp, letter), at_once=smtp.has_extn("pipelining"))
 
     def _give(self, commands: Sequence[Command], at_once: bool) -> Outcome | None:
-        """Each when the one before is answered, or all before the first is (RFC 2920)."""
+        """Each when the one before is answered, or all before the first is (RFC 2920).
+
+        It goes on as long as one recipient is taken.
+        """
         smtp = self._open()
+        self._refusals = []
+        recipients = sum(command.verb == RCPT for command in commands)
         if at_once:
             self._say(b"".join(command.line for command in commands))
         for given, command in enumerate(commands, start=1):
             if not at_once:
                 self._say(command.line)
             code = self._ask(smtp.getreply)
-            if refusal := _refusal(code, command.verb, command.ready):
+            refusal = _refusal(code, command.verb, command.ready)
+            if refusal and command.verb == RCPT:
+                self._refusals.append(refusal)
+                refusal = self._mildest() if len(self._refusals) == recipients else None
+            if refusal:
                 self._reset(len(commands) - given if at_once else 0)
                 return refusal
         return None
+
+    def _mildest(self) -> Outcome:
+        """Of refusals of all recipients: one that lets it be tried again, if there is one."""
+        mild = (r for r in self._refusals if r.kind is not AttemptOutcome.PERMANENT)
+        return next(mild, self._refusals[0])
 
     def _transmit(self, letter: Letter) -> Outcome:
         """The message itself: from its first byte on, silence means that nobody can tell."""
@@ -142,7 +165,14 @@ class SmtpSession:
         if not 200 <= code < 600 or 300 <= code < 400:
             self._drop()
             return Outcome.ambiguous("smtp_reply", "The server's last answer made no sense.")
-        return _refusal(code, "the message") or Outcome.accepted(letter.message_id)
+        return _refusal(code, "the message") or self._accepted(letter)
+
+    def _accepted(self, letter: Letter) -> Outcome:
+        taken, refused = Outcome.accepted(letter.message_id), len(self._refusals)
+        if not refused:
+            return taken
+        detail = f"The server refused {refused} of {len(letter.recipients)} recipients."
+        return replace(taken, code="some_refused", detail=detail)
 
     def _open(self) -> smtplib.SMTP:
         self.backend.open()
@@ -201,7 +231,7 @@ def _commands(smtp: smtplib.SMTP, letter: Letter) -> tuple[Command, ...]:
     mail = " ".join([f"MAIL FROM:<{letter.sender}>", *_mail_options(smtp, letter)])
     return (
         Command("MAIL", f"{mail}\r\n".encode()),
-        Command("RCPT", f"RCPT TO:<{letter.recipient}>\r\n".encode()),
+        *(Command(RCPT, f"RCPT TO:<{to}>\r\n".encode()) for to in letter.recipients),
         Command("DATA", b"DATA\r\n", READY_FOR_DATA),
     )
 
@@ -212,7 +242,7 @@ def _mail_options(smtp: smtplib.SMTP, letter: Letter) -> list[str]:
         options.append(f"size={len(letter.data)}")
     if smtp.has_extn("8bitmime") and not letter.data.isascii():
         options.append("body=8bitmime")
-    if not letter.recipient.isascii():
+    if not letter.is_ascii:
         options.append("smtputf8")
     return options
 

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, ClassVar, TypeGuard
 from urllib.parse import urlencode, urlsplit
 
@@ -24,8 +25,17 @@ except ImportError as error:
     ) from error
 
 from . import twilio_receipts
-from .http import KEPT_CONNECTIONS, retry_after, secret_option, timeouts, unanswered, url_option
+from .http import (
+    KEPT_CONNECTIONS,
+    retry_after,
+    secret_option,
+    taken,
+    timeouts,
+    unanswered,
+    url_option,
+)
 from .twilio_errors import refused
+from .twilio_lookup import Sought
 from .twilio_receipts import CALLBACK_KEY
 
 logger = logging.getLogger(__name__)
@@ -72,6 +82,8 @@ class TwilioProvider(OneByOne[dict[str, str]]):
 
     channels = frozenset({Channel.SMS})
     concurrency = 10
+    can_look_up = True
+    looks_up_by_content = True
     known_options: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
         "ACCOUNT_SID": _sid("AC"),
         "AUTH_TOKEN": secret_option,
@@ -112,8 +124,16 @@ class TwilioProvider(OneByOne[dict[str, str]]):
             return unanswered(error)
         said = _parsed(answer.text)
         if 200 <= answer.status_code < 300:
-            return Outcome.accepted(_string(said.get("sid")))
+            return taken(said.get("sid"))
         return refused(answer.status_code, _number(said.get("code")), retry_after(answer.headers))
+
+    def look_up(self, message: Message, began: datetime) -> Outcome | None:
+        sought = Sought(message.to, message.content["body"], self._sender(), began, self.timeout)
+        try:
+            answer = self._client.request("GET", self._url, params=sought.query())
+        except requests.RequestException:
+            return None
+        return sought.found_in(_parsed(answer.text)) if answer.status_code == 200 else None
 
     def read_receipts(self, request: ReceiptRequest) -> list[ReportedReceipt]:
         account, token = self.options["ACCOUNT_SID"], self.options.get("AUTH_TOKEN", "")
@@ -201,10 +221,6 @@ def _parsed(text: str) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _number(value: Any) -> int | None:

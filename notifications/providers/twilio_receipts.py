@@ -54,6 +54,11 @@ def read(request: ReceiptRequest, account_sid: str, auth_token: str) -> list[Rep
     return [_receipt(form, request.url)]
 
 
+def event_id(sid: str, status: str) -> str:
+    """The same for a status wherever it is told."""
+    return f"{sid}:{status}"
+
+
 def _form(body: bytes) -> QueryDict:
     try:
         return QueryDict(body.decode("ascii"), encoding="utf-8")
@@ -66,14 +71,15 @@ def _receipt(form: QueryDict, url: str) -> ReportedReceipt:
     kind = KINDS.get(status, ReceiptState.NONE)
     return ReportedReceipt(
         kind=kind if sid else ReceiptState.NONE,
-        event_id=f"{sid}:{status}",
+        event_id=event_id(sid, status),
         notification_id=uuid_of(QueryDict(url.partition("?")[2]).get(CALLBACK_KEY, "")),
         provider_message_id=sid,
-        code=_code(form.get("ErrorCode", "")) if kind is ReceiptState.UNDELIVERED else "",
+        code=code_of(form.get("ErrorCode", "")) if kind is ReceiptState.UNDELIVERED else "",
     )
 
 
-def _code(number: str) -> str:
+def code_of(number: str) -> str:
+    """The word for one of Twilio's errors; empty for what is none."""
     if number == UNSUBSCRIBED:
         return "unsubscribed"
     return f"twilio_{number}" if number.isascii() and number.isdigit() else ""

@@ -92,6 +92,10 @@ class WebhookProvider(OneByOne[Signable]):
             return sort(error.code, REASONS[error.code])
         return _outcome(rendered, reply)
 
+    def close(self) -> None:
+        super().close()
+        self._egress.drop()
+
 
 def sign(secrets: Iterable[str], id: str, timestamp: int, body: bytes) -> str:
     """The value of `webhook-signature`: one signature for each of `secrets`."""

@@ -12,9 +12,19 @@ from .errors import Flaw, TemplateError
 from .markup import HtmlTracker
 from .nodes import Allowance, Context, Nodes, Run, render_all
 from .places import PlainTracker, line, sms, text
+from .styles import inline_styles
 from .syntax import parse
 
-__all__ = ("Allowance", "Compiled", "Flaw", "Part", "TemplateError", "compile_part", "render")
+__all__ = (
+    "Allowance",
+    "Compiled",
+    "Flaw",
+    "Part",
+    "TemplateError",
+    "compile_part",
+    "inline_styles",
+    "render",
+)
 
 
 class Part(StrEnum):

@@ -7,7 +7,6 @@ children would inherit it. A worker runs at most one tick at a time; any number 
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
+from ..discretion import describe
 from ..transport import IN_PROCESS
 from .consumer import Consumer
 from .shutdown import announce
@@ -62,17 +62,11 @@ def run_tick(worker: str, doubtful_queues: Sequence[str] = ()) -> Result:
         delay = float(import_string(TICK)(worker))
         return Result(delay, bool(doubtful_queues) and import_string(IS_UNHEARD)(doubtful_queues))
     except Exception as error:  # whatever it is, the next tick tries again
-        logger.error("a tick failed: %s", _describe(error))
+        logger.error("a tick failed: %s", describe(error))
         return Result(None)
     finally:
         close_old_connections()
         _running.release()
-
-
-def _describe(error: Exception) -> str:
-    """The kind and the place, not the text: a database quotes the values of its rows."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {place.name} ({place.filename}:{place.lineno})"
 
 
 class Ticks(bootsteps.StartStopStep):

@@ -72,9 +72,7 @@ def make(count: int, state: State = State.QUEUED, **values: Any) -> None:
 
 def count(what: str, label: str, times: int, channel: str = "sms", ago: int = 2) -> None:
     minute = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=ago)
-    MinuteCount.objects.create(
-        minute=minute, what=what, channel=channel, label=label, count=times
-    )
+    MinuteCount.objects.create(minute=minute, what=what, channel=channel, label=label, count=times)
 
 
 @pytest.mark.usefixtures("worker")

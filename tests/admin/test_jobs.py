@@ -151,6 +151,8 @@ def test_who_may_not_start_it_may_not_stop_it(staff: Callable[..., Client]) -> N
     make(1)
     job = jobs.start(jobs.JobKind.RETRY, {}, reason="x", by="ada")
     client = staff("view_job", "add_job", "cancel_notification")
-    assert "Stop it" not in client.get(f"/admin/notifications/job/{job.pk}/change/").content.decode()
+    assert (
+        "Stop it" not in client.get(f"/admin/notifications/job/{job.pk}/change/").content.decode()
+    )
     assert client.post(f"/admin/notifications/job/{job.pk}/stop/").status_code == 403
     assert client.post(f"/admin/notifications/job/{job.pk}/go-on/").status_code == 403

@@ -26,8 +26,10 @@ def tenant() -> Tenant:
     return Tenant.objects.create(name="shop")
 
 
-def create(client: Client, tenant: Tenant, **extra: str) -> Any:
-    return client.post(NEW_KEY, {"tenant": str(tenant.pk), "name": "till", **extra})
+def create(client: Client, tenant: Tenant, **extra: Any) -> Any:
+    scopes = ["notify", "read", "manage"]
+    sent = {"tenant": str(tenant.pk), "name": "till", "scopes": scopes, **extra}
+    return client.post(NEW_KEY, sent)
 
 
 def token_on(response: Any) -> str:
@@ -78,6 +80,17 @@ def test_a_key_that_would_never_work_is_refused(admin_client: Client, tenant: Te
     assert not APIKey.objects.exists()
 
 
+def test_a_key_is_made_for_the_scopes_that_are_ticked(admin_client: Client, tenant: Tenant) -> None:
+    page = admin_client.get(NEW_KEY).content.decode()
+    assert len(re.findall(r'name="scopes"[^>]* checked', page)) == 3
+    create(admin_client, tenant, scopes=["notify"])
+    assert APIKey.objects.get().scopes == ["notify"]
+    assert "notify" in admin_client.get(KEYS).content.decode()
+    for scopes in ([], ["everything"]):
+        create(admin_client, tenant, scopes=scopes)
+    assert APIKey.objects.count() == 1
+
+
 def test_revoking_is_for_good(admin_client: Client, tenant: Tenant) -> None:
     create(admin_client, tenant)
     key = APIKey.objects.get()
@@ -100,6 +113,8 @@ def test_a_key_can_be_renamed_and_nothing_else(admin_client: Client, tenant: Ten
     admin_client.post(change, {"name": "desk", "tenant": str(other.pk), "digest": "0" * 64})
     after = APIKey.objects.get()
     assert (after.name, after.tenant, after.digest) == ("desk", tenant, before.digest)
+    admin_client.post(change, {"name": "desk", "scopes": ["notify"]})
+    assert APIKey.objects.get().scopes == before.scopes
 
 
 def test_keys_and_tenants_cannot_be_deleted(admin_client: Client, tenant: Tenant) -> None:
@@ -117,6 +132,16 @@ def test_a_tenant_switched_off_is_held_at_once(
     with django_capture_on_commit_callbacks(execute=True):
         admin_client.post(url, {})
     assert "shop" in policy.current().disabled
+
+
+def test_a_tenant_is_given_a_limit_of_its_own(admin_client: Client, tenant: Tenant) -> None:
+    url = reverse("admin:notifications_tenant_change", args=[tenant.pk])
+    admin_client.post(url, {"is_active": "on", "api_rate_limit": "many"})
+    tenant.refresh_from_db()
+    assert tenant.api_rate_limit == ""
+    admin_client.post(url, {"is_active": "on", "api_rate_limit": "50/s, 5000/d"})
+    tenant.refresh_from_db()
+    assert tenant.api_rate_limit == "50/s, 5000/d"
 
 
 def test_a_tenant_keeps_its_name(admin_client: Client, tenant: Tenant) -> None:

@@ -9,7 +9,15 @@ from django.urls import URLPattern
 
 from notifications import urls
 from notifications.enums import State
-from notifications.models import Batch, Endpoint, Notification, Suppression, Template, Tenant
+from notifications.models import (
+    Batch,
+    Endpoint,
+    Notification,
+    Preference,
+    Suppression,
+    Template,
+    Tenant,
+)
 from notifications.pipeline import endpoints
 from tests.api.conftest import API, stored, template
 
@@ -27,6 +35,7 @@ WITH_ID = {
     "template": ("GET", "template"),
     "preview": ("POST", "template"),
     "suppression": ("DELETE", "suppression"),
+    "preference": ("DELETE", "preference"),
 }
 """Each route that names an object: its method, and what it names."""
 
@@ -37,6 +46,7 @@ WITHOUT_ID = {
     "endpoints",
     "templates",
     "suppressions",
+    "preferences",
     "receipts",
     "healthz",
     "readyz",
@@ -69,6 +79,9 @@ def objects(tenant: Tenant, name: str = "") -> dict[str, Any]:
         "notification": stored(tenant, batch=batch, state=state),
         "endpoint": endpoints.create(tenant, "https://example.com/hook"),
         "template": template(tenant).template,
+        "preference": Preference.objects.create(
+            tenant=tenant, channel="email", recipient="ada@example.com"
+        ),
         "suppression": Suppression.objects.create(
             tenant=tenant, channel="email", recipient="ada@example.com"
         ),
@@ -76,7 +89,7 @@ def objects(tenant: Tenant, name: str = "") -> dict[str, Any]:
 
 
 def everything() -> list[dict[str, Any]]:
-    models = (Notification, Endpoint, Suppression, Template)
+    models = (Notification, Endpoint, Preference, Suppression, Template)
     return [row for model in models for row in model._default_manager.values()]
 
 

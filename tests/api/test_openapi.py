@@ -1,5 +1,6 @@
 """The document is valid, complete, and the page shows it."""
 
+import json
 import re
 from typing import Any
 
@@ -12,7 +13,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from notifications import urls
 from notifications.api.openapi import DOCUMENT
 from notifications.channels import CONTENT_FIELDS
+from notifications.models import Tenant
+from notifications.pipeline import endpoints
 from notifications.validation import COMMON_FIELDS
+from tests.api.conftest import API
 
 pytestmark = pytest.mark.django_db
 
@@ -64,6 +68,32 @@ def test_every_operation_names_its_answers_and_problems(path: str, method: str) 
 def test_the_request_is_documented_with_the_fields_that_are_taken() -> None:
     fields = DOCUMENT["components"]["schemas"]["NotificationRequest"]["properties"]
     assert set(fields) == COMMON_FIELDS | CONTENT_FIELDS
+
+
+def examples() -> list[Any]:
+    return [
+        pytest.param(method, path, example["value"], id=f"{method} {path} {name}")
+        for path, method in sorted(operations())
+        for media in [DOCUMENT["paths"][path][method].get("requestBody", {}).get("content", {})]
+        for name, example in media.get("application/json", {}).get("examples", {}).items()
+    ]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), examples())
+def test_every_example_is_accepted(
+    method: str, path: str, body: Any, api: API, tenant: Tenant
+) -> None:
+    endpoint = endpoints.create(tenant, "https://example.com/another")
+    at = path.format(id=endpoint.pk, name="hello")
+    assert api.request(method.upper(), at, json.dumps(body)).status_code in (200, 201, 202)
+
+
+def test_whatever_must_be_sent_has_an_example() -> None:
+    bodies = [
+        DOCUMENT["paths"][path][method].get("requestBody", {}) for path, method in operations()
+    ]
+    media = [body["content"] for body in bodies if body.get("required")]
+    assert all("examples" in each.get("application/json", {"examples": ()}) for each in media)
 
 
 @pytest.mark.urls(__name__)

@@ -73,7 +73,7 @@ def test_what_is_unexpected_is_a_500_that_tells_and_logs_nothing_of_the_content(
         response = api.post("/notify", {**EMAIL, "to": CANARY})
     assert response.status_code == 500
     assert CANARY not in response.content.decode() + caplog.text
-    assert "unexpected RuntimeError in test_what_is" in caplog.text
+    assert "unexpected RuntimeError in fail (" in caplog.text
     assert response["X-Request-ID"] in caplog.text
 
 

@@ -1,5 +1,6 @@
 """Reports of providers: signed they are a 200 whatever they say, unsigned they change nothing."""
 
+import hmac
 import json
 import threading
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
 from notifications import signals
-from notifications.api.parsers import ONE
+from notifications.api.receipts import MAX_BYTES
 from notifications.enums import State, Status
 from notifications.models import Notification, Receipt, Tenant
 from notifications.providers.simulated_receipts import sign
@@ -116,8 +117,8 @@ def test_only_a_post_is_taken(anybody: API) -> None:
 
 
 def test_a_body_over_the_limit_is_a_413(anybody: API) -> None:
-    assert send(anybody, b"x" * (ONE.max_bytes + 1)).status_code == 413
-    assert send(anybody, b"x" * ONE.max_bytes).status_code == 200
+    assert send(anybody, b"x" * (MAX_BYTES + 1)).status_code == 413
+    assert send(anybody, b"x" * MAX_BYTES).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -238,6 +239,32 @@ def test_twilio_signs_the_address_we_are_known_by(
     headers = {"Content_Type": FORM, "X_Twilio_Signature": signature}
     assert anybody.post(path, body + b"&x=1", **headers).status_code == 403
     assert anybody.post(path, body, **headers).status_code == 200
+    assert status(sent) == Status.DELIVERED
+
+
+MAILGUN = {
+    "BACKEND": "notifications.providers.anymail.AnymailProvider",
+    "OPTIONS": {
+        "ESP": "mailgun",
+        "FROM": "shop@example.com",
+        "SETTINGS": {"api_key": "hush", "sender_domain": "example.com"},
+        "RECEIPTS": {"webhook_signing_key": "mailgun-s"},
+    },
+}
+
+
+def test_what_mailgun_signs_is_read_by_anymail(
+    anybody: API, settings: LazySettings, tenant: Tenant
+) -> None:
+    settings.NOTIFICATIONS = {"PROVIDERS": {"mailgun": MAILGUN}}
+    id = "<1@example.com>"
+    sent = stored(tenant, state=State.SENT, provider="mailgun", provider_message_id=id)
+    event = {"event": "delivered", "timestamp": 1.5, "message": {"headers": {"message-id": id}}}
+    for key, code in (("another", 403), ("mailgun-s", 200)):
+        digest = hmac.digest(key.encode(), b"1529006854token", "sha256").hex()
+        signature = {"timestamp": "1529006854", "token": "token", "signature": digest}
+        body = json.dumps({"signature": signature, "event-data": event}).encode()
+        assert anybody.post("/receipts/mailgun", body).status_code == code
     assert status(sent) == Status.DELIVERED
 
 

@@ -26,7 +26,14 @@ def test_a_duration_is_said_in_its_largest_units(seconds: float, said: str) -> N
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0, "0"), (0.0416, "0.0416"), (1.25, "1.25"), (420, "420"), (12_430, "12.4k"), (3.1e6, "3.1M")],
+    [
+        (0, "0"),
+        (0.0416, "0.0416"),
+        (1.25, "1.25"),
+        (420, "420"),
+        (12_430, "12.4k"),
+        (3.1e6, "3.1M"),
+    ],
 )
 def test_a_rate_is_said_in_three_digits(value: float, said: str) -> None:
     assert short(value) == said

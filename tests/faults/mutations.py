@@ -5,7 +5,9 @@ TEST_MUTATION names a function below; as an app, this module calls it once the m
 
 import os
 import re
+import signal
 from collections.abc import Callable, Collection
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 
@@ -74,6 +76,12 @@ def crash_before_mark() -> None:
         return mark(self, ids, *rest)
 
     rows.mark_dispatching = crash
+
+
+def crash_while_closing() -> None:
+    """No fault of the product: a process is killed when a digest is written but for its end."""
+    digests = import_module("notifications.pipeline.digests")
+    digests.__dict__["_close"] = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _rows() -> Any:

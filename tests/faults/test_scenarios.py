@@ -21,6 +21,8 @@ PLAYED = (
     "worker_killed_mid_send",
     "workers_killed_parked",
     "workers_killed_with_keys",
+    "digests_while_all_are_killed",
+    "quiet_hours_while_workers_are_killed",
     "redis_frozen",
     "rabbitmq_killed",
     "postgres_killed",

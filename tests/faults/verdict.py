@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-OPEN = frozenset({"scheduled", "queued", "leased", "dispatching", "retry_wait"})
+OPEN = frozenset({"scheduled", "in_digest", "queued", "leased", "dispatching", "retry_wait"})
 EFFECT = "accepted"
 ENDED_UNSENT = frozenset({"failed", "cancelled", "expired", "suppressed"})
 

@@ -61,6 +61,29 @@ def test_an_expiry_that_means_nothing_is_refused(shop: Tenant, text: str, words:
     assert not APIKey.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "scopes"),
+    [
+        ([], ["notify", "read", "manage"]),
+        (["--scopes", "notify"], ["notify"]),
+        (["--scopes", "manage, notify,notify"], ["notify", "manage"]),
+    ],
+)
+def test_a_key_has_all_scopes_or_those_that_are_named(
+    shop: Tenant, arguments: list[str], scopes: list[str]
+) -> None:
+    _, err = create("shop", *arguments)
+    assert APIKey.objects.get().scopes == scopes
+    assert f"used to {', '.join(scopes)}." in err
+
+
+@pytest.mark.parametrize("text", ["", "send", "notify,", "Notify", "notify read"])
+def test_a_scope_that_there_is_not_is_refused_with_those_there_are(shop: Tenant, text: str) -> None:
+    with pytest.raises(CommandError, match="notify, read, manage"):
+        create("shop", "--scopes", text)
+    assert not APIKey.objects.exists()
+
+
 def test_an_unknown_tenant_is_refused_with_the_known_ones(shop: Tenant) -> None:
     with pytest.raises(CommandError, match=r"no tenant 'shpo'.*There is: shop\..*--create"):
         create("shpo")

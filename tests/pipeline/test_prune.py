@@ -193,6 +193,7 @@ def test_the_task_gives_the_counts() -> None:
         "results": 0,
         "workers": 0,
         "orphans": 0,
+        "digests": 0,
     }
 
 

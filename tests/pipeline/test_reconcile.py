@@ -1,7 +1,11 @@
 """Who knows is asked, who does not is left alone, and nothing is sent twice for it."""
 
-from datetime import timedelta
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from django.conf import LazySettings
@@ -9,12 +13,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from notifications.enums import AttemptOutcome, Status
+from notifications.enums import AttemptOutcome, State, Status
 from notifications.messages import Message, Outcome
 from notifications.models import Notification
 from notifications.pipeline import reconcile as reconciling
 from notifications.pipeline.reconcile import reconcile
 from notifications.providers.simulated import SimulatedProvider
+from tests.providers.http_server import RESET, Answer, Request, Server
 
 from .factories import attempt, fresh, sms
 
@@ -28,7 +33,7 @@ class Odd(SimulatedProvider):
 
     asked: list[str] = []
 
-    def look_up(self, message: Message) -> Outcome | None:
+    def look_up(self, message: Message, began: datetime) -> Outcome | None:
         self.asked.append(message.key)
         if message.metadata["simulate"] == "drop":
             raise OSError(message.to)
@@ -118,3 +123,85 @@ def test_without_a_provider_to_ask_it_costs_nothing(settings: LazySettings) -> N
     with CaptureQueriesContext(connection) as queries:
         assert reconcile() == 0
     assert not queries.captured_queries
+
+
+# A provider that keeps no id of ours
+
+
+AGO = timedelta(minutes=2)
+TWILIO = {"ACCOUNT_SID": "AC" + "0" * 32, "AUTH_TOKEN": "hush", "FROM": "+15005550006"}
+
+
+class Twilio:
+    """Takes a message and hangs up; `loses` so many of them first."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.loses = 0
+
+    def answer(self, request: Request) -> Answer | str:
+        if not request.body:
+            return Answer(200, json.dumps({"messages": self.messages}).encode())
+        if self.loses > 0:
+            self.loses -= 1
+        else:
+            self._take(parse_qs(request.body.decode()))
+        return RESET
+
+    def _take(self, form: dict[str, list[str]]) -> None:
+        self.messages.append(
+            {
+                "sid": f"SM{len(self.messages)}",
+                "status": "delivered",
+                "direction": "outbound-api",
+                "to": form["To"][0],
+                "from": form["From"][0],
+                "body": form["Body"][0],
+                "date_created": format_datetime(datetime.now(UTC) - AGO),
+            }
+        )
+
+
+@pytest.fixture
+def twilio(settings: LazySettings) -> Iterator[Twilio]:
+    twilio = Twilio()
+    with Server(twilio.answer) as server:
+        backend = "notifications.providers.twilio.TwilioProvider"
+        options = {**TWILIO, "BASE_URL": server.url}
+        settings.NOTIFICATIONS = {
+            "CHANNELS": {"sms": {"PROVIDERS": ["twilio"]}},
+            "PROVIDERS": {"twilio": {"BACKEND": backend, "OPTIONS": options}},
+        }
+        yield twilio
+
+
+def test_what_twilio_has_under_an_id_of_its_own_is_found(twilio: Twilio) -> None:
+    row = unknown("")
+    assert reconcile() == 1
+    assert (fresh(row).status, fresh(row).provider_message_id) == (Status.DELIVERED, "SM0")
+    assert row.receipts.get().event_id == "SM0:delivered"
+
+
+def test_what_twilio_does_not_show_stays_unknown(twilio: Twilio) -> None:
+    twilio.loses = 1
+    row = unknown("")
+    assert reconcile() == 0
+    assert fresh(row).status == Status.UNKNOWN
+
+
+def test_of_two_that_are_alike_none_is_said_to_be_there(twilio: Twilio) -> None:
+    """One of them is: but nobody can tell which."""
+    twilio.loses = 1
+    rows = [unknown(""), unknown("")]
+    assert reconcile() == 0
+    assert {fresh(row).status for row in rows} == {Status.UNKNOWN}
+
+
+def test_what_is_another_s_is_not_taken_for_it(twilio: Twilio) -> None:
+    row = unknown("")
+    twin = sms("")
+    Notification.objects.filter(pk=twin.pk).update(
+        state=State.SENT, provider="twilio", provider_message_id="SM0"
+    )
+    assert reconcile() == 0
+    assert fresh(row).status == Status.UNKNOWN

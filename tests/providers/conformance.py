@@ -1,13 +1,14 @@
 """What every provider must do; a provider's test class inherits it.
 
-The class gives a fixture `provider` and says with which messages that provider (or the server
-behind it) comes to each kind of outcome. `None` for one that it cannot come to.
+The class gives a fixture `provider`, another one `impatient` whose time is soon up, and says with
+which message that provider (or the server behind it) comes to each case of `CASES`. For a case
+that it cannot come to it says `Lacks`, and why.
 """
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
@@ -35,7 +36,35 @@ def send(provider: Provider, *messages: Message, seconds: float = 60) -> list[Ou
     return provider.send(messages, time.monotonic() + seconds)
 
 
+WAIT_SECONDS = 30.0
+"""What a provider asks for in the case `throttled_for_long`."""
+
+
+@dataclass(frozen=True)
+class Lacks:
+    """Why a provider cannot come to a case."""
+
+    reason: str
+
+
+Case = Message | Lacks
+
+CASES = {
+    "transient": "transient",
+    "throttled": "throttled",
+    "throttled_for_long": "throttled",
+    "permanent": "permanent",
+    "credentials": "transient",
+    "silent": "ambiguous",
+    "cut": "ambiguous",
+    "malformed": "ambiguous",
+}
+"""Each with the kind of outcome that it is."""
+
+
 class ProviderConformance:
+    judged: ClassVar[type[Provider]]
+
     @pytest.fixture(autouse=True, params=[1, 4], ids="at_once_{}".format)
     def concurrency(self, provider: Provider, request: pytest.FixtureRequest) -> None:
         """Everything holds as well while several messages are sent at the same time."""
@@ -45,16 +74,35 @@ class ProviderConformance:
         raise NotImplementedError
 
     def transient(self) -> Message:
+        """Certainly not taken, and perhaps taken later."""
         raise NotImplementedError
 
     def permanent(self) -> Message:
         raise NotImplementedError
 
-    def ambiguous(self) -> Message:
+    def throttled(self) -> Case:
+        """Refused for being too fast, without a word of how long."""
         raise NotImplementedError
 
-    def throttled(self) -> Message | None:
-        return None
+    def throttled_for_long(self) -> Case:
+        """Refused for being too fast, for `WAIT_SECONDS`."""
+        raise NotImplementedError
+
+    def credentials(self) -> Case:
+        """Refused because of who we are: no message's fault."""
+        raise NotImplementedError
+
+    def silent(self) -> Case:
+        """The request was read, and nothing came back in time."""
+        raise NotImplementedError
+
+    def cut(self) -> Message:
+        """The request was read, and the connection lost."""
+        raise NotImplementedError
+
+    def malformed(self) -> Case:
+        """The request was read, and the answer is a success that makes no sense."""
+        raise NotImplementedError
 
     def test_it_says_what_it_carries(self, provider: Provider):
         assert provider.channels
@@ -66,19 +114,25 @@ class ProviderConformance:
         assert (outcome.kind, outcome.code, outcome.detail) == (AttemptOutcome.ACCEPTED, "", "")
         assert outcome.provider_message_id
 
-    @pytest.mark.parametrize("kind", ["transient", "permanent", "ambiguous", "throttled"])
-    def test_what_is_not_taken_is_sorted_and_explained(self, provider: Provider, kind: str):
-        wanted = getattr(self, kind)()
-        if wanted is None:
-            pytest.skip(f"{provider.name} has no {kind} answer")
-        [outcome] = send(provider, wanted)
-        assert outcome.kind == kind
+    @pytest.mark.parametrize("case", CASES)
+    def test_what_is_not_taken_is_sorted_and_explained(
+        self, provider: Provider, case: str, request: pytest.FixtureRequest
+    ):
+        wanted = getattr(self, case)()
+        if isinstance(wanted, Lacks):
+            pytest.skip(f"{self.judged.__name__} has no case {case}: {wanted.reason}")
+        by = request.getfixturevalue("impatient") if case == "silent" else provider
+        [outcome] = send(by, wanted)
+        assert outcome.kind == CASES[case]
         assert outcome.code.replace("_", "").isalnum()
         assert outcome.detail.endswith(".")
         assert not outcome.receipts
+        assert case != "credentials" or outcome.code == "credentials"
+        if outcome.kind == AttemptOutcome.THROTTLED:
+            assert outcome.retry_after == (WAIT_SECONDS if case == "throttled_for_long" else None)
 
     def test_one_bad_message_harms_no_other(self, provider: Provider):
-        bad = [self.permanent(), self.transient(), self.ambiguous()]
+        bad = [self.permanent(), self.transient(), self.cut()]
         batch = [self.accepted()]
         for each in bad:
             batch += [each, self.accepted()]
@@ -117,8 +171,8 @@ class ProviderConformance:
     def test_recipient_and_content_appear_nowhere(
         self, provider: Provider, caplog: pytest.LogCaptureFixture
     ):
-        kinds = (self.accepted, self.permanent, self.transient, self.ambiguous, self.throttled)
-        batch = [each for kind in kinds if (each := kind())]
+        cases = [getattr(self, case)() for case in CASES if case != "silent"]
+        batch = [self.accepted(), *(case for case in cases if isinstance(case, Message))]
         outcomes = send(provider, *batch)
         words = [CANARY, *(each.to for each in batch)]
         logged = [r.getMessage() for r in caplog.records if r.name.startswith("notifications")]

@@ -66,8 +66,11 @@ class Server:
                 super().setup()
                 server.connections += 1
 
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 request = Request(self.path, dict(self.headers), body)
                 server.arrived.append(request)
                 self._do(server.behave(request))

@@ -126,11 +126,12 @@ class OverHTTP:
             assert not elsewhere.arrived
 
     @pytest.mark.parametrize("body", [b"", b"not json", b'{"other": 1}'])
-    def test_success_without_a_readable_id_is_accepted_all_the_same(self, body: bytes):
+    def test_success_without_a_readable_id_may_be_anybody_s(self, body: bytes):
         answer = Answer(self.success().status, body)
         with Server(lambda _: answer) as server:
             outcome = self.once(server.url)
-        assert (outcome.kind, outcome.provider_message_id) == ("accepted", "")
+        assert brief([outcome]) == [("ambiguous", "malformed_answer")]
+        assert len(server.arrived) == 1
 
     def test_connections_are_kept(self):
         with Server(lambda _: self.success()) as server:

@@ -25,7 +25,10 @@ class Arrived:
 
 
 class Receiver(ThreadingHTTPServer):
-    """`/status/410?Retry-After=5` answers that; `/drop` hangs up, `/hang` says nothing."""
+    """`/status/410?Retry-After=5` answers that; `/drop` hangs up, `/hang` says nothing.
+
+    `/garble` begins a success and then speaks no HTTP.
+    """
 
     daemon_threads = True
     request_queue_size = 64
@@ -61,6 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
         what, _, status = parts.path.strip("/").partition("/")
         if what == "hang":
             time.sleep(3)
+        if what == "garble":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n\x00\r\n\r\n")
         if what != "status":
             raise ConnectionAbortedError
         self.send_response_only(int(status))

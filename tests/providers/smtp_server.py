@@ -61,7 +61,7 @@ class Script:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        [address] = envelope.rcpt_tos
+        address = envelope.rcpt_tos[0]
         word, code = _word(address)
         if word == "dot":
             return f"{code} {REPLY_TEXT.format(address=address)}"

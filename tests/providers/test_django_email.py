@@ -27,7 +27,7 @@ from notifications.providers import smtp
 from notifications.providers.django_email import DjangoEmailProvider
 from notifications.providers.registry import forget_providers, get_provider
 
-from .conformance import ProviderConformance, message, send
+from .conformance import Lacks, ProviderConformance, message, send
 from .smtp_server import Arrived, Script, Server, free_port, refuse_everybody
 
 FROM = "Shop <shop@example.com>"
@@ -110,7 +110,20 @@ def parsed(arrived: Arrived) -> EmailMessage:
     return email.message_from_bytes(arrived.data, policy=email.policy.default)
 
 
+@pytest.fixture
+def impatient(provider: DjangoEmailProvider, script: Script) -> Iterator[DjangoEmailProvider]:
+    script.hang_seconds = 1.5
+    provider = make(timeout=0.5)
+    yield provider
+    provider.close()
+
+
+NOT_TOLD = Lacks("SMTP has no reply of its own for it: what begins with 4 is transient")
+
+
 class TestOverSMTP(ProviderConformance):
+    judged = DjangoEmailProvider
+
     def accepted(self) -> Message:
         return to("ada")
 
@@ -120,17 +133,41 @@ class TestOverSMTP(ProviderConformance):
     def permanent(self) -> Message:
         return to("rcpt-550")
 
-    def ambiguous(self) -> Message:
+    def throttled(self) -> Lacks:
+        return NOT_TOLD
+
+    def throttled_for_long(self) -> Lacks:
+        return NOT_TOLD
+
+    def credentials(self) -> Message:
+        return to("rcpt-530")
+
+    def silent(self) -> Message:
+        return to("hang-dot")
+
+    def cut(self) -> Message:
         return to("drop-dot")
+
+    def malformed(self) -> Message:
+        return to("dot-399")
+
+
+NO_WORDS = Lacks("a backend of Django's has no words for it")
 
 
 class TestThroughMemory(ProviderConformance):
     """Any other backend only says how many it sent; these raise as real ones would."""
 
+    judged = DjangoEmailProvider
+
     @pytest.fixture
     def provider(self, configure) -> DjangoEmailProvider:
         configure(f"{FailingBackend.__module__}.FailingBackend")
         return make()
+
+    @pytest.fixture
+    def impatient(self, provider: DjangoEmailProvider) -> DjangoEmailProvider:
+        return provider
 
     def accepted(self) -> Message:
         return to("ada")
@@ -141,8 +178,23 @@ class TestThroughMemory(ProviderConformance):
     def permanent(self) -> Message:
         return to("ada", subject="two\nlines", body="x")
 
-    def ambiguous(self) -> Message:
+    def throttled(self) -> Lacks:
+        return NO_WORDS
+
+    def throttled_for_long(self) -> Lacks:
+        return NO_WORDS
+
+    def credentials(self) -> Lacks:
+        return NO_WORDS
+
+    def silent(self) -> Message:
+        return to("silent")
+
+    def cut(self) -> Message:
         return to("lost")
+
+    def malformed(self) -> Message:
+        return to("odd")
 
 
 class FailingBackend(BaseEmailBackend):
@@ -152,7 +204,9 @@ class FailingBackend(BaseEmailBackend):
             raise ConnectionRefusedError
         if recipient.startswith("lost"):
             raise ConnectionResetError(recipient)
-        return 1
+        if recipient.startswith("silent"):
+            raise TimeoutError(recipient)
+        return 0 if recipient.startswith("odd") else 1
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 import trustme
 
+from notifications.providers import kept
 from notifications.providers.egress import (
     BODY_MAX,
     Egress,
@@ -18,6 +20,7 @@ from notifications.providers.egress import (
     is_public,
     is_public_or_loopback,
 )
+from tests.processes import wait_until
 from tests.servers.base import free_port
 
 HOST = "hooks.example.com"
@@ -75,11 +78,13 @@ def test_in_development_this_machine_is_allowed_and_nothing_else_more() -> None:
 class Listener:
     """A server of one behaviour on loopback, which counts who connects."""
 
-    def __init__(self, answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None) -> None:
-        self.answer, self.tls = answer, tls
+    def __init__(
+        self, answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None, times: int = 1
+    ) -> None:
+        self.answer, self.tls, self.times = answer, tls, times
         self.connections = 0
         self.requests: list[bytes] = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server(("0.0.0.0", 0))
         self.port = self._socket.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -98,8 +103,11 @@ class Listener:
     def _talk(self, connection: socket.socket) -> None:
         try:
             with connection if self.tls is None else self._wrapped(connection) as talking:
-                self.requests.append(read_request(talking))
-                self.answer(talking)
+                for _ in range(self.times):
+                    if not (request := read_request(talking)):
+                        break
+                    self.requests.append(request)
+                    self.answer(talking)
         except OSError:
             pass
 
@@ -144,12 +152,18 @@ def authority() -> trustme.CA:
 def serve(authority: trustme.CA) -> Iterator[Callable[..., Listener]]:
     started: list[Listener] = []
 
-    def start(answer: Callable[[socket.socket], None], *, name: str = HOST, tls: bool = True):
+    def start(
+        answer: Callable[[socket.socket], None],
+        *,
+        name: str = HOST,
+        tls: bool = True,
+        times: int = 1,
+    ):
         context = None
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             authority.issue_cert(name).configure_cert(context)
-        started.append(Listener(answer, context))
+        started.append(Listener(answer, context, times))
         return started[-1]
 
     yield start
@@ -181,7 +195,6 @@ def test_a_request_arrives_as_it_was_meant(egress: Egress, serve: Callable[..., 
         f"host: {HOST}:{listener.port}",
         "x-one: 1",
         "content-length: 2",
-        "connection: close",
         "accept-encoding: identity",
     }
     assert body == b"{}"
@@ -320,6 +333,132 @@ def test_a_header_that_would_be_two_is_refused_before_anything_is_sent(
     with pytest.raises(NotSent, match="malformed_request"):
         egress.post(f"https://{HOST}:{listener.port}/", {"X": value}, b"", time.monotonic() + 3)
     assert listener.connections == 0
+
+
+# Connections that are kept
+
+
+@pytest.fixture(autouse=True)
+def _a_slow_machine_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "IDLE_SECONDS", 60.0)
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_a_connection_is_used_again(
+    egress: Egress, serve: Callable[..., Listener], scheme: str
+) -> None:
+    listener = serve(says(OK), times=9, tls=scheme == "https")
+    assert [post(egress, listener, scheme=scheme).body for _ in range(3)] == [b"ok"] * 3
+    assert (listener.connections, len(listener.requests)) == (1, 3)
+    egress.drop()
+    assert post(egress, listener, scheme=scheme).status == 200
+    assert listener.connections == 2
+
+
+def test_it_is_used_only_while_the_name_leads_there(serve: Callable[..., Listener]) -> None:
+    listener = serve(says(OK), times=9, tls=False)
+    answers = [["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2", "127.0.0.1"], ["10.0.0.1"]]
+    waiting = iter(answers)
+    egress = Egress(lambda a: not a.startswith("10."), lambda host, port: next(waiting))
+    connections = []
+    for _ in range(3):
+        post(egress, listener, scheme="http")
+        connections.append(listener.connections)
+    assert connections == [1, 2, 2]
+    with pytest.raises(NotSent, match="connect_blocked"):
+        post(egress, listener, scheme="http")
+    assert len(listener.requests) == 3
+
+
+def test_another_name_at_the_same_address_gets_a_connection_of_its_own(
+    serve: Callable[..., Listener],
+) -> None:
+    listener = serve(says(OK), times=9, tls=False)
+    egress = Egress(lambda a: True, lambda host, port: ["127.0.0.1"])
+    for host in (HOST, "other.example.com"):
+        url = f"http://{host}:{listener.port}/"
+        egress.post(url, {}, b"{}", time.monotonic() + 3)
+    assert listener.connections == 2
+
+
+CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+HUGE = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [CLOSING, HUGE, OK + OK, b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"],
+    ids=["says that it closes", "huge", "two at once", "HTTP/1.0"],
+)
+@pytest.mark.parametrize("tls", [True, False])
+def test_what_may_not_be_used_again_is_not(
+    egress: Egress, serve: Callable[..., Listener], answer: bytes, tls: bool
+) -> None:
+    listener = serve(says(answer), times=9, tls=tls)
+    for _ in range(2):
+        assert post(egress, listener, scheme="https" if tls else "http").status == 200
+    assert listener.connections == 2
+
+
+def test_one_that_was_closed_meanwhile_is_opened_anew_before_sending(
+    egress: Egress, serve: Callable[..., Listener]
+) -> None:
+    listener = serve(says(OK))
+    for _ in range(3):
+        assert post(egress, listener).status == 200
+        [idle] = egress._kept._idle
+        wait_until(lambda idle=idle: not idle.is_alive(), what="the end of the connection")
+    assert listener.connections == 3
+
+
+def test_one_that_was_idle_for_long_is_not_trusted(
+    egress: Egress, serve: Callable[..., Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = serve(says(OK), times=9)
+    post(egress, listener)
+    monkeypatch.setattr(kept, "IDLE_SECONDS", 0.0)
+    post(egress, listener)
+    assert listener.connections == 2
+
+
+def test_a_kept_one_that_breaks_leaves_it_open_whether_it_was_sent(
+    egress: Egress, serve: Callable[..., Listener]
+) -> None:
+    """It is not sent a second time: whether that does harm is not decided here."""
+
+    def answer(connection: socket.socket) -> None:
+        (says(OK) if len(listener.requests) == 1 else hangs_up)(connection)
+
+    listener = serve(answer, times=9)
+    post(egress, listener)
+    with pytest.raises(MaybeSent):
+        post(egress, listener)
+    assert (listener.connections, len(listener.requests)) == (1, 2)
+
+
+def test_threads_share_them_and_never_at_the_same_time(
+    egress: Egress, serve: Callable[..., Listener]
+) -> None:
+    def slowly(connection: socket.socket) -> None:
+        time.sleep(0.02)
+        connection.sendall(OK)
+
+    listener = serve(slowly, times=99)
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(lambda _: post(egress, listener, seconds=20), range(24)))
+    assert {reply.body for reply in replies} == {b"ok"}
+    assert len(listener.requests) == 24
+    assert listener.connections <= 4
+
+
+def test_of_too_many_the_oldest_goes(
+    egress: Egress, serve: Callable[..., Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "MOST", 1)
+    one, two = serve(says(OK), times=9), serve(says(OK), times=9)
+    for listener in (one, two, two, one):
+        post(egress, listener)
+    assert (one.connections, two.connections) == (2, 1)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ call_command("check")
     [
         ("boto3", "notifications.providers.ses.SESProvider", "ses"),
         ("twilio", "notifications.providers.twilio.TwilioProvider", "twilio"),
+        ("anymail", "notifications.providers.anymail.AnymailProvider", "anymail"),
     ],
 )
 def test_a_missing_package_is_named_by_the_check(missing: str, backend: str, extra: str):
@@ -44,7 +45,7 @@ def test_nobody_imports_what_only_a_provider_needs():
 import django, sys
 django.setup()
 import notifications.tasks, notifications.checks, notifications.urls, notifications.worker
-print([name for name in ("boto3", "botocore", "twilio") if name in sys.modules])
+print([name for name in ("anymail", "boto3", "botocore", "twilio") if name in sys.modules])
 """
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -64,7 +64,9 @@ def test_forgotten_providers_are_closed_and_made_anew():
     assert get_provider("closing") is not before
 
 
-@pytest.mark.parametrize("setting", ["NOTIFICATIONS", "EMAIL_HOST", "DEFAULT_FROM_EMAIL"])
+@pytest.mark.parametrize(
+    "setting", ["NOTIFICATIONS", "EMAIL_HOST", "ANYMAIL", "DEFAULT_FROM_EMAIL"]
+)
 def test_changed_settings_make_other_providers(settings, setting: str):
     before = get_provider("simulated")
     setattr(settings, setting, {} if setting == "NOTIFICATIONS" else "other.example.com")

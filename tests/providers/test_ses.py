@@ -15,8 +15,8 @@ from notifications.messages import Message
 from notifications.providers.ses import SESProvider
 from tests.servers.moto import MotoServer
 
-from .conformance import ProviderConformance, message, send
-from .http_server import RESET, Answer, Request, Server
+from .conformance import WAIT_SECONDS, ProviderConformance, message, send
+from .http_server import HANG, RESET, Answer, Request, Server
 from .over_http import OverHTTP, brief
 
 FROM = "Shop <shop@example.com>"
@@ -32,9 +32,10 @@ def to(local: str, **content: str) -> Message:
     return message(Channel.EMAIL, f"{local}@example.org", **values)
 
 
-def refusal(status: int, code: str, text: str) -> Answer:
+def refusal(status: int, code: str, text: str, **headers: str) -> Answer:
     body = json.dumps({"message": text}).encode()
-    return Answer(status, body, {"x-amzn-ErrorType": code, "Content-Type": "application/json"})
+    known = {"x-amzn-ErrorType": code, "Content-Type": "application/json"}
+    return Answer(status, body, known | headers)
 
 
 def answer(request: Request) -> Answer | str:
@@ -42,8 +43,14 @@ def answer(request: Request) -> Answer | str:
     sent = json.loads(request.body)
     [recipient] = sent["Destination"]["ToAddresses"]
     word = recipient.partition("@")[0]
-    if word == "reset":
-        return RESET
+    odd = {"reset": RESET, "hang": HANG, "odd": Answer(200, b"<html>")}
+    if word in odd:
+        return odd[word]
+    if word == "later":
+        wait = {"Retry-After": f"{WAIT_SECONDS:.0f}"}
+        return refusal(429, "TooManyRequestsException", "Slow down", **wait)
+    if word == "UnrecognizedClientException":
+        return refusal(403, word, "Who?")
     if "Exception" in word or word == "MessageRejected":
         return refusal(400, word, f"Not {recipient}")
     [tag] = sent["EmailTags"]
@@ -63,7 +70,16 @@ def provider(server: Server) -> Iterator[SESProvider]:
     provider.close()
 
 
+@pytest.fixture
+def impatient(server: Server) -> Iterator[SESProvider]:
+    provider = make(server.url, timeout=0.6)
+    yield provider
+    provider.close()
+
+
 class TestSES(ProviderConformance):
+    judged = SESProvider
+
     def accepted(self) -> Message:
         return to("ada")
 
@@ -73,11 +89,23 @@ class TestSES(ProviderConformance):
     def permanent(self) -> Message:
         return to("MessageRejected")
 
-    def ambiguous(self) -> Message:
-        return to("reset")
-
     def throttled(self) -> Message:
         return to("TooManyRequestsException")
+
+    def throttled_for_long(self) -> Message:
+        return to("later")
+
+    def credentials(self) -> Message:
+        return to("UnrecognizedClientException")
+
+    def silent(self) -> Message:
+        return to("hang")
+
+    def cut(self) -> Message:
+        return to("reset")
+
+    def malformed(self) -> Message:
+        return to("odd")
 
 
 class TestTheWayToSES(OverHTTP):

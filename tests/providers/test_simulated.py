@@ -13,7 +13,7 @@ from notifications.messages import Message, Outcome
 from notifications.providers.base import Provider
 from notifications.providers.simulated import MIX, OUTCOMES, SimulatedProvider
 
-from .conformance import CANARY, ProviderConformance, message, send
+from .conformance import CANARY, WAIT_SECONDS, Lacks, ProviderConformance, message, send
 
 
 def simulated(**options: Any) -> SimulatedProvider:
@@ -25,11 +25,18 @@ def provider() -> Provider:
     return simulated()
 
 
+@pytest.fixture
+def impatient() -> Provider:
+    return SimulatedProvider("simulated", {}, 0.05)
+
+
 def told(hint: str, channel: Channel = Channel.SMS, **values: Any) -> Message:
     return message(channel, "+14155550123", metadata={"simulate": hint}, **values)
 
 
 class TestSimulatedProvider(ProviderConformance):
+    judged = SimulatedProvider
+
     def accepted(self) -> Message:
         return told("accept")
 
@@ -39,11 +46,23 @@ class TestSimulatedProvider(ProviderConformance):
     def permanent(self) -> Message:
         return told("reject")
 
-    def ambiguous(self) -> Message:
-        return told("timeout")
+    def throttled(self) -> Lacks:
+        return Lacks("its hint always says for how long")
 
-    def throttled(self) -> Message:
-        return told("throttle:3")
+    def throttled_for_long(self) -> Message:
+        return told(f"throttle:{WAIT_SECONDS:g}")
+
+    def credentials(self) -> Lacks:
+        return Lacks("it asks for none")
+
+    def silent(self) -> Message:
+        return told("slow:1000")
+
+    def cut(self) -> Message:
+        return told("drop")
+
+    def malformed(self) -> Lacks:
+        return Lacks("it has no wire that an answer could be garbled on")
 
 
 @pytest.mark.parametrize("channel", Channel)

@@ -15,7 +15,7 @@ from tests.processes import ROOT, Process, Processes, wait_until
 from tests.racing import ledger
 from tests.racing.client import Client
 
-OPEN = ("scheduled", "queued", "leased", "dispatching", "retry_wait")
+OPEN = ("scheduled", "in_digest", "queued", "leased", "dispatching", "retry_wait")
 
 
 class Product:

@@ -10,7 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from ...api_keys import make_key
-from ...models import APIKey, Tenant
+from ...enums import KeyScope
+from ...models import APIKey, Tenant, all_scopes
 from ..tenants import find_tenant
 
 Row = TypeVar("Row", APIKey, Tenant)
@@ -28,6 +29,13 @@ class Command(BaseCommand):
             help="2027-01-31 (that is 00:00 UTC) or a time with its offset, 2027-01-31T12:00+01:00",
         )
         parser.add_argument(
+            "--scopes",
+            type=parse_scopes,
+            default=all_scopes(),
+            help=f"what it may be used for, with commas between; all of them if it is not given: "
+            f"{', '.join(KeyScope.values)}",
+        )
+        parser.add_argument(
             "--create", action="store_true", help="make the tenant if there is none"
         )
 
@@ -38,6 +46,7 @@ class Command(BaseCommand):
         key = APIKey(
             tenant=tenant,
             name=options["name"],
+            scopes=options["scopes"],
             expires_at=options["expires"],
             public_id=new.public_id,
             digest=new.digest,
@@ -47,6 +56,7 @@ class Command(BaseCommand):
         self.stdout.write(new.token)
         self.stderr.write(
             f"This key speaks for the tenant {tenant} and is shown this once: keep it safe.\n"
+            f"It may be used to {', '.join(key.scopes)}.\n"
             f"Clients send it as `Authorization: Bearer <key>`; the admin revokes {key.public_id}."
         )
 
@@ -72,6 +82,17 @@ def parse_expiry(text: str) -> datetime:
     if moment <= timezone.now():
         raise ArgumentTypeError("this time has passed; the key would never work")
     return moment
+
+
+def parse_scopes(text: str) -> list[str]:
+    """The scopes in `text`, such as `notify,read`, each once; raises ArgumentTypeError."""
+    given = [part.strip() for part in text.split(",")]
+    unknown = [part for part in given if part not in KeyScope.values]
+    if unknown:
+        raise ArgumentTypeError(
+            f"{unknown[0]!r} is no scope; there is: {', '.join(KeyScope.values)}"
+        )
+    return [scope for scope in KeyScope.values if scope in given]
 
 
 def _midnight(text: str) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from . import brokers, clients, databases, limits, payloads, providers, twins, workers
+from . import brokers, clients, databases, limits, payloads, preferences, providers, twins, workers
 from .base import Scenario, Size
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -13,6 +13,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     **providers.SCENARIOS,
     **limits.SCENARIOS,
     **payloads.SCENARIOS,
+    **preferences.SCENARIOS,
     **twins.SCENARIOS,
 }
 

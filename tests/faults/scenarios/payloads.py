@@ -1,5 +1,6 @@
 """Messages that take the process along that holds them."""
 
+from notifications.providers.base import Provider
 from tests.faults.http_provider import POISON
 from tests.faults.lab import RESCUED, Lab
 from tests.faults.scenarios.base import Size, named
@@ -17,7 +18,7 @@ def poison_before_the_send(lab: Lab, size: Size) -> Verdict:
         stack.finish(CRASHES * RESCUED + size(60, 20))
         verdict = stack.judge(may_end=poison)
         verdict.promise(verdict.ended == len(poison), f"it is given up: {verdict.ended}")
-        most = CRASHES * 10  # a window each
+        most = CRASHES * Provider.window
         verdict.promise(verdict.unknown <= most, f"what was sent just before: {verdict.unknown}")
         return verdict
 
@@ -29,7 +30,9 @@ def poison_in_the_send(lab: Lab, size: Size) -> Verdict:
         stack.worker()
         stack.finish(RESCUED + size(60, 20))
         verdict = stack.judge()
-        verdict.promise(len(poison) <= verdict.unknown <= 10, f"a window: {verdict.unknown}")
+        verdict.promise(
+            len(poison) <= verdict.unknown <= Provider.window, f"a window: {verdict.unknown}"
+        )
         return verdict
 
 

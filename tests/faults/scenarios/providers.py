@@ -3,6 +3,7 @@
 import time
 from datetime import UTC, datetime, timedelta
 
+from notifications.providers.base import Provider
 from tests.faults.lab import TIMEOUT, Lab
 from tests.faults.scenarios.base import Size, named
 from tests.faults.stack import Stack
@@ -96,7 +97,7 @@ def provider_down(lab: Lab, size: Size) -> Verdict:
         stack.heal()
         stack.finish(180)
         verdict = stack.judge()
-        most = 2 * 10  # two processes, a window of ten each
+        most = 2 * Provider.window  # two processes
         verdict.promise(verdict.unknown <= most, f"what was under way: {verdict.unknown}")
         return verdict
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import psutil
 
+from notifications.providers.base import Provider
 from tests.faults.lab import LEASE, RESCUED, Lab
 from tests.faults.scenarios.base import Size, named
 from tests.faults.stack import Stack
@@ -42,7 +43,7 @@ def _killed_every_two_seconds(stack: Stack, size: Size) -> Verdict:
         stack.provider.wait_for("accepted", size(9_000, 400), timeout=size(600, 90))
     stack.finish(size(300, 60))
     verdict = stack.judge()
-    most = verdict.faults * 2 * 10  # two processes, a window of ten each
+    most = verdict.faults * 2 * Provider.window  # two processes
     verdict.promise(verdict.faults >= size(3, 1), "it lasted until something happened")
     verdict.promise(verdict.unknown <= most, f"a kill leaves a window unknown: {verdict.unknown}")
     return verdict
