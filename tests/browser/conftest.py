@@ -1,25 +1,12 @@
 """One browser and one server for all of it: the product as `manage.py serve` runs it."""
 
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.browser.scene import ADMIN, PASSWORD
-from tests.processes import ROOT, Processes, environment
-
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+from tests.browser.stage import ARGUMENTS, chromium, serving
 
 try:
     from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -27,26 +14,11 @@ except ImportError:  # where its driver has no wheel
     sync_playwright = None  # type: ignore[assignment]
 
 
-def chromium() -> str | None:
-    """Where the browser of the system is: none is downloaded."""
-    return shutil.which("chromium") or shutil.which("chromium-browser")
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the sample project with several providers, and a bad night in its database."""
-    directory = tmp_path_factory.mktemp("browser")
-    env = environment(f"sqlite:///{directory}/db.sqlite3", directory / "metrics")
-    env["DJANGO_SETTINGS_MODULE"] = "tests.browser.settings"
-    processes = Processes(directory)
-    processes.manage(env, "migrate")
-    scene = [sys.executable, "-m", "tests.browser.scene"]
-    subprocess.run(scene, env=env, cwd=ROOT, check=True, capture_output=True, timeout=60)
-    try:
-        _, url = processes.serve(env)
+    with serving(tmp_path_factory.mktemp("browser")) as (url, _):
         yield url
-    finally:
-        processes.close()
 
 
 @pytest.fixture(scope="session")
