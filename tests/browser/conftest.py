@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.scene import ADMIN, PASSWORD
-from tests.browser.stage import ARGUMENTS, chromium, serving
+from tests.browser.stage import ADMIN, ARGUMENTS, PASSWORD, chromium, serving
 
 try:
     from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright

@@ -38,9 +38,9 @@ from notifications.models import (
 from notifications.observability.minutes import bucket_of
 from notifications.pipeline.template_store import put
 from notifications.template_validation import parse_template
+from tests.browser.stage import ADMIN, PASSWORD
 
 LUCK = random.Random(7)
-ADMIN, PASSWORD = "admin", "a-password-for-tests-only"
 
 SHARES = {"email": (420, "ses"), "sms": (90, "twilio"), "webhook": (160, "webhook")}
 

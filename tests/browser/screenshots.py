@@ -7,8 +7,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.processes import ROOT
 
-from .scene import ADMIN, PASSWORD
-from .stage import ARGUMENTS, chromium, serving
+from .stage import ADMIN, ARGUMENTS, PASSWORD, chromium, serving
 
 IMAGES = ROOT / "docs" / "images"
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.processes import ROOT, Processes, environment
 
+ADMIN, PASSWORD = "admin", "a-password-for-tests-only"
+
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",

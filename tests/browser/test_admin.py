@@ -35,6 +35,8 @@ OURS = [[".nd"], [".nd-form"], [".notification-page"], [".notification-timeline"
 
 pytestmark = pytest.mark.timeout(180)
 
+expect.set_options(timeout=20_000)  # the dashboard looks anew every five seconds
+
 
 @pytest.fixture
 def complaints(page: Page) -> Iterator[list[str]]:

@@ -118,3 +118,25 @@ def test_it_takes_as_many_statements_for_many_as_for_few() -> None:
     with CaptureQueriesContext(connection) as many:
         look()
     assert len(few) == len(many) <= 4
+
+
+@pytest.mark.postgres
+def test_beside_a_large_table_no_statement_reads_all_of_it() -> None:
+    make(1)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO notifications_notification SELECT (jsonb_populate_record(n, "
+            "jsonb_build_object('id', gen_random_uuid(), 'state', "
+            "CASE WHEN i % 10 = 0 THEN 'queued' ELSE 'sent' END))).* FROM "
+            "(SELECT * FROM notifications_notification LIMIT 1) n, generate_series(1, 60000) i"
+        )
+        cursor.execute("ANALYZE notifications_notification")
+    with CaptureQueriesContext(connection) as queries:
+        assert look().lanes[SMS].waiting == 6001
+    ours = [q["sql"] for q in queries if "notifications_notification" in q["sql"]]
+    assert len(ours) >= 3
+    with connection.cursor() as cursor:
+        for sql in ours:
+            cursor.execute(f"EXPLAIN {sql}")
+            plan = "\n".join(line for [line] in cursor.fetchall())
+            assert "Seq Scan on notifications_notification" not in plan, sql[:200]
