@@ -125,14 +125,15 @@ def test_beside_a_large_table_no_statement_reads_all_of_it() -> None:
     make(1)
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO notifications_notification SELECT (jsonb_populate_record(n, "
+            "INSERT INTO notifications_notification SELECT (jsonb_populate_record("
+            "NULL::notifications_notification, to_jsonb(n) || "
             "jsonb_build_object('id', gen_random_uuid(), 'state', "
             "CASE WHEN i % 10 = 0 THEN 'queued' ELSE 'sent' END))).* FROM "
-            "(SELECT * FROM notifications_notification LIMIT 1) n, generate_series(1, 60000) i"
+            "(SELECT * FROM notifications_notification LIMIT 1) n, generate_series(1, 20000) i"
         )
         cursor.execute("ANALYZE notifications_notification")
     with CaptureQueriesContext(connection) as queries:
-        assert look().lanes[SMS].waiting == 6001
+        assert look().lanes[SMS].waiting == 2001
     ours = [q["sql"] for q in queries if "notifications_notification" in q["sql"]]
     assert len(ours) >= 3
     with connection.cursor() as cursor:
