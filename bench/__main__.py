@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from . import (
     accept,
+    admin,
     cost,
     drain,
     embedded,
@@ -31,6 +32,7 @@ from .stack import Stack
 
 BENCHMARKS = {
     "accept": accept.run,
+    "admin": admin.run,
     "cost": cost.run,
     "drain": drain.run,
     "embedded": embedded.run,
@@ -47,6 +49,7 @@ BENCHMARKS = {
 }
 SECONDS = {
     "accept": (10, 25),
+    "admin": (120, 10),
     "cost": (15, 20),
     "drain": (15, 25),
     "embedded": (5, 60),

@@ -102,11 +102,38 @@ class WaitReason(TextChoices):
 
 
 class Scope(TextChoices):
-    """What a limit or a pause is laid on."""
+    """What a limit or a pause is laid on; a template is named `tenant/name`, and has no limits."""
 
     CHANNEL = "channel"
     PROVIDER = "provider"
     TENANT = "tenant"
+    TEMPLATE = "template"
+
+
+class JobKind(TextChoices):
+    """What a job does to every notification that it finds."""
+
+    RETRY = "retry"
+    CANCEL = "cancel"
+
+
+class JobState(TextChoices):
+    """How far a job has come."""
+
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+
+
+class Counted(TextChoices):
+    """What is counted for each minute, and what its label then says."""
+
+    ACCEPTED = "accepted", "accepted: the priority"
+    ATTEMPT = "attempt", "an attempt has ended: its provider and outcome"
+    RETRY = "retry", "an attempt that was not the first: its provider"
+    ERROR = "error", "an attempt was not accepted: its provider and code"
+    SETTLED = "settled", "settled: the status"
+    WAIT = "wait", "sent: the bucket of the time it took"
 
 
 class KeyScope(TextChoices):

@@ -14,8 +14,11 @@ from .enums import (
     AttemptOutcome,
     Channel,
     CircuitState,
+    Counted,
     DisabledReason,
     Event,
+    JobKind,
+    JobState,
     KeyScope,
     Priority,
     ReceiptState,
@@ -332,6 +335,11 @@ class Notification(models.Model):
     """Those of several recipients that this attempt leaves out: they are suppressed."""
 
     class Meta:
+        permissions = (
+            ("retry_notification", "Can retry notifications"),
+            ("cancel_notification", "Can cancel notifications"),
+            ("reveal_notification", "Can see whole recipients, which is logged"),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=("tenant", "idempotency_key"),
@@ -671,7 +679,9 @@ class RateLimit(models.Model):
     """A limit set while running; it replaces the one in the settings for its subject."""
 
     id = models.BigAutoField(primary_key=True)
-    scope = models.CharField(max_length=10, choices=Scope)
+    scope = models.CharField(
+        max_length=10, choices=[choice for choice in Scope.choices if choice[0] != Scope.TEMPLATE]
+    )
     subject = models.CharField(
         max_length=100, help_text="The name of the channel, provider or tenant."
     )
@@ -692,12 +702,13 @@ class RateLimit(models.Model):
 
 
 class Pause(models.Model):
-    """While it exists, nothing of its channel, provider or tenant is sent; nothing is lost."""
+    """While it exists, nothing of its subject is sent; nothing is lost."""
 
     id = models.BigAutoField(primary_key=True)
     scope = models.CharField(max_length=10, choices=Scope)
     subject = models.CharField(
-        max_length=100, help_text="The name of the channel, provider or tenant."
+        max_length=200,
+        help_text="The name of the channel, provider or tenant; of a template as tenant/name.",
     )
     reason = models.CharField(max_length=200, blank=True)
     created_at = MomentField(db_default=Now(), editable=False)
@@ -773,3 +784,79 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Job(models.Model):
+    """Many notifications retried or cancelled in the background; the row is how far it has come.
+
+    It goes through the ids from `cursor` to `until`, which is where they ended when it was made.
+    A worker holds it under a lease; where one was killed, another goes on from the cursor.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    kind = models.CharField(max_length=10, choices=JobKind)
+    filters = models.JSONField(default=dict)
+    accept_duplicate_risk = models.BooleanField(default=False)
+    reason = models.CharField(max_length=200)
+    by = models.CharField(max_length=150, editable=False)
+    user = models.CharField(max_length=64, blank=True, editable=False)
+    state = models.CharField(
+        max_length=10, choices=JobState, default=JobState.RUNNING, editable=False
+    )
+    begins = models.UUIDField(editable=False)
+    cursor = models.UUIDField(editable=False)
+    until = models.UUIDField(editable=False)
+    looked_at = models.PositiveBigIntegerField(default=0, editable=False)
+    changed = models.PositiveBigIntegerField(default=0, editable=False)
+    asked = models.PositiveBigIntegerField(default=0, editable=False)
+    lease_token = models.UUIDField(null=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    finished_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (
+            models.Index(
+                fields=("lease_until",),
+                condition=Q(state=JobState.RUNNING),
+                name="notifications_jobs_idx",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+class MinuteCount(models.Model):
+    """How often something happened in a minute: what the dashboard draws; see `minutes`."""
+
+    id = models.BigAutoField(primary_key=True)
+    minute = models.DateTimeField()
+    what = models.CharField(max_length=10, choices=Counted)
+    channel = models.CharField(max_length=10)
+    label = models.CharField(max_length=110)
+    count = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("minute", "what", "channel", "label"), name="notifications_one_count"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.minute} {self.what} {self.channel} {self.label}: {self.count}"
+
+
+class Dashboard(models.Model):
+    """No table: it gives the dashboard its place in the admin, and a permission of its own."""
+
+    class Meta:
+        managed = False
+        default_permissions = ("view",)
+        verbose_name = "dashboard"
+        verbose_name_plural = "dashboard"
+
+    def __str__(self) -> str:
+        return "dashboard"

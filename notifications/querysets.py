@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 CLAIMED = (
     "id",
     "tenant_id",
+    "template_version_id",
     "channel",
     "priority",
     "to",

@@ -20,6 +20,7 @@ from .discretion import discreet
 from .enums import Channel
 from .exceptions import BrokerUnavailable, TransientFailure
 from .pipeline import dispatch as dispatching
+from .pipeline import jobs
 from .pipeline import prune as pruning
 from .pipeline import rescue as rescuing
 from .pipeline.deliver import deliver
@@ -139,6 +140,12 @@ def dispatch() -> int:
 def rescue() -> dict[str, int]:
     """Take in hand what lost workers held and what is past its time, now; returns the counts."""
     return {"rescued": rescuing.rescue(), "expired": rescuing.expire()}
+
+
+@shared_task(name="notifications.job", ignore_result=True, acks_late=True)
+def job(id: str) -> None:
+    """Go on with a job until it is done, this worker stops, or another one has it."""
+    jobs.run(UUID(id), stop=stopping)
 
 
 @shared_task(name="notifications.prune", ignore_result=False)

@@ -16,6 +16,7 @@ from django.test import SimpleTestCase, TransactionTestCase
 from kombu import Connection
 
 from notifications.gates import forget_gates
+from notifications.observability import minutes
 from notifications.pipeline import policy
 from notifications.pipeline.window import forget_windows
 from notifications.worker.configure import queues
@@ -65,12 +66,19 @@ def _servers_are_closed() -> Iterator[None]:
     running.close_all()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _counts_are_not_written() -> None:
+    """By no thread of this process: it would write into a database that is the tests'."""
+    minutes.is_automatic = False
+
+
 @pytest.fixture(autouse=True)
 def _gates_are_forgotten() -> Iterator[None]:
     """What a process has heard of circuits, paces and pauses outlasts a test's rows by a moment."""
     yield
     forget_gates()
     policy.forget()
+    minutes.recorder.discard()
     forget_windows()
 
 

@@ -3,11 +3,23 @@
 from django.apps import apps
 from django.contrib import admin
 
-from . import delivery, endpoints, policy, preferences, suppressions, templates, tenants
+from . import (
+    dashboard,
+    delivery,
+    endpoints,
+    jobs,
+    policy,
+    preferences,
+    suppressions,
+    templates,
+    tenants,
+)
 
 __all__ = (
+    "dashboard",
     "delivery",
     "endpoints",
+    "jobs",
     "policy",
     "preferences",
     "register",

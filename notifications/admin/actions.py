@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
+from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.http import HttpRequest, HttpResponse
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, ActionForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
 from ..enums import Status
 from ..exceptions import NotPossible
@@ -16,14 +18,49 @@ from ..models import Notification
 from ..pipeline import control
 from ..querysets import NotificationQuerySet
 from .lists import ModelAdmin
+from .log import log
 
 AT_ONCE = 500
 """How many rows one click handles: each is a transaction of its own, and the page waits."""
 
 RETRY, LEAVE = "retry", "leave"
+REASON_MAX = 200
+
+CANCELLABLE = (
+    Status.SCHEDULED,
+    Status.QUEUED,
+    Status.RETRYING,
+    Status.SENDING,
+    Status.UNKNOWN,
+)
 
 
-@admin.action(description="Retry selected notifications", permissions=["operate"])
+class ReasonedActions(ActionForm):
+    """Beside the choice of what to do, a place to say why."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=REASON_MAX,
+        label="Reason:",
+        widget=forms.TextInput({"placeholder": "for the log", "size": 24}),
+    )
+
+
+def possible(
+    page: Any, request: HttpRequest, notification: Notification
+) -> list[tuple[str, str, bool]]:
+    """What this user can do about it now: its label, the action, and whether it is risky."""
+    status = notification.status
+    found = []
+    if status in (*control.RETRYABLE, Status.UNKNOWN) and page.has_retry_permission(request):
+        found.append(("Retry", retry_selected.__name__, status == Status.UNKNOWN))
+    is_open = status in CANCELLABLE and not notification.cancel_requested
+    if is_open and page.has_cancel_permission(request):
+        found.append(("Cancel", cancel_selected.__name__, False))
+    return found
+
+
+@admin.action(description="Retry selected notifications", permissions=["retry"])
 def retry_selected(
     page: ModelAdmin, request: HttpRequest, rows: NotificationQuerySet
 ) -> HttpResponse | None:
@@ -36,18 +73,20 @@ def retry_selected(
     if answer == LEAVE:
         selected = [row for row in selected if row not in unknown]
     done, refused = _apply(selected, lambda row: _retry(row, answer))
-    _log(request, done, "Retried.")
+    log(request, done, "Retried", _reason(request))
     _tell(page, request, messages.SUCCESS, len(done), "back in the queue")
     _explain(page, request, refused)
-    return None
+    return _back(page, request)
 
 
-@admin.action(description="Cancel selected notifications", permissions=["operate"])
-def cancel_selected(page: ModelAdmin, request: HttpRequest, rows: NotificationQuerySet) -> None:
+@admin.action(description="Cancel selected notifications", permissions=["cancel"])
+def cancel_selected(
+    page: ModelAdmin, request: HttpRequest, rows: NotificationQuerySet
+) -> HttpResponse | None:
     """Cancel what has not been sent; ask what is being sent not to be tried again."""
     done, refused = _apply(_first(page, request, rows), control.cancel)
     cancelled = sum(row.status == Status.CANCELLED for row in done)
-    _log(request, done, "Cancelled.")
+    log(request, done, "Cancelled", _reason(request))
     _tell(page, request, messages.SUCCESS, cancelled, "cancelled")
     _tell(
         page,
@@ -57,6 +96,23 @@ def cancel_selected(page: ModelAdmin, request: HttpRequest, rows: NotificationQu
         "may be with the provider already; no further attempt will be made",
     )
     _explain(page, request, refused)
+    return _back(page, request)
+
+
+def _reason(request: HttpRequest) -> str:
+    return str(request.POST.get("reason", "")).strip()[:REASON_MAX]
+
+
+def _back(page: ModelAdmin, request: HttpRequest) -> HttpResponse | None:
+    """To the page of the notification, where it was asked for there; else to the list."""
+    if request.POST.get("from") != "page":
+        return None
+    ids = request.POST.getlist(ACTION_CHECKBOX_NAME)
+    address = f"{page.admin_site.name}:notifications_notification_change"
+    try:
+        return HttpResponseRedirect(reverse(address, args=[UUID(ids[0])]))
+    except (IndexError, ValueError):
+        return None
 
 
 def _first(
@@ -85,6 +141,8 @@ def _ask(
         "others": sum(row.status in control.RETRYABLE for row in selected),
         "checkbox": ACTION_CHECKBOX_NAME,
         "answers": {"retry": RETRY, "leave": LEAVE},
+        "reason": _reason(request),
+        "from": request.POST.get("from", ""),
     }
     template = "admin/notifications/notification/confirm_retry.html"
     request.current_app = page.admin_site.name
@@ -107,11 +165,6 @@ def _apply(
         except NotPossible as reason:
             refused[str(reason)] += 1
     return done, refused
-
-
-def _log(request: HttpRequest, rows: Sequence[Notification], what: str) -> None:
-    user: Any = request.user
-    LogEntry.objects.log_actions(user.pk, rows, CHANGE, change_message=what)
 
 
 def _tell(page: ModelAdmin, request: HttpRequest, level: int, count: int, what: str) -> None:

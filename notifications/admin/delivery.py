@@ -1,27 +1,31 @@
 """Notifications with their attempts and receipts, and batches: read, retried, cancelled."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.auth import get_permission_codename
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.defaultfilters import filesizeformat
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from ..enums import ReceiptState, State
 from ..lifecycle import status_of
-from ..models import Attempt, Batch, Notification, Receipt
+from ..models import Batch, Notification
 from ..pipeline import explain
-from .actions import cancel_selected, retry_selected
+from . import log
+from .actions import ReasonedActions, cancel_selected, possible, retry_selected
 from .filters import StatusFilter, TenantFilter, search
-from .lists import PartOfPage, ReadOnlyAdmin
-from .words import badge, in_words, listed, moment, pretty, short_id
+from .lists import ReadOnlyAdmin
+from .message import shown
+from .timeline import timeline
+from .words import badge, in_words, listed, masked, moment, pretty, short_id
 
-RECIPIENT_SHOWN = 40
+REVEALED = "admin/notifications/notification/revealed.html"
 
 TIMES = {
     "created": "created_at",
@@ -33,43 +37,8 @@ TIMES = {
     "expires": "expires_at",
 }
 
-SHOWN_APART = frozenset({"attachments", "mime"})
-"""What of the content is not shown as JSON."""
-
 LOOKUPS = ("status", "tenant", "channel__exact", "priority__exact", "batch__exact")
 """What the address of the list may ask for: the filters, and the link from a batch."""
-
-
-class AttemptInline(PartOfPage):
-    model = Attempt
-    fields = ("number", "provider", "came_to", "code", "detail", "started", "duration")
-    readonly_fields = fields
-
-    @admin.display(description="outcome")
-    def came_to(self, attempt: Attempt) -> str:
-        return attempt.outcome
-
-    @admin.display(description="started")
-    def started(self, attempt: Attempt) -> str:
-        return moment(attempt.started_at)
-
-    @admin.display(description="took")
-    def duration(self, attempt: Attempt) -> str:
-        return f"{attempt.duration_ms} ms"
-
-
-class ReceiptInline(PartOfPage):
-    model = Receipt
-    fields = ("provider", "kind", "code", "occurred", "received", "event_id")
-    readonly_fields = fields
-
-    @admin.display(description="occurred")
-    def occurred(self, receipt: Receipt) -> str:
-        return moment(receipt.occurred_at)
-
-    @admin.display(description="received")
-    def received(self, receipt: Receipt) -> str:
-        return moment(receipt.received_at)
 
 
 @admin.register(Notification)
@@ -92,24 +61,9 @@ class NotificationAdmin(ReadOnlyAdmin):
     list_filter = (StatusFilter, "channel", "priority", TenantFilter)
     search_fields = ("pk",)
     search_help_text = "The whole id, recipient or idempotency key."
+    action_form = ReasonedActions
     actions = (retry_selected, cancel_selected)
-    inlines = (AttemptInline, ReceiptInline)
     fieldsets = (
-        (None, {"fields": ("id", "status", "waiting", "error_code", "error_detail")}),
-        (
-            "Message",
-            {
-                "fields": (
-                    "channel",
-                    "to",
-                    "content_shown",
-                    "attachments",
-                    "source",
-                    "metadata_shown",
-                )
-            },
-        ),
-        ("Timeline", {"fields": ("timeline",)}),
         (
             "Delivery",
             {
@@ -118,8 +72,11 @@ class NotificationAdmin(ReadOnlyAdmin):
                     "provider",
                     "provider_message_id",
                     "receipt_state",
+                    "error_code",
+                    "error_detail",
                     "may_be_duplicate",
                     "to_be_cancelled",
+                    "times",
                 )
             },
         ),
@@ -127,20 +84,23 @@ class NotificationAdmin(ReadOnlyAdmin):
             "Origin",
             {
                 "fields": (
+                    "id",
                     "tenant",
                     "template",
                     "category",
+                    "channel",
                     "priority",
                     "batch",
                     "in_digest",
                     "idempotency_key",
+                    "metadata_shown",
                 )
             },
         ),
     )
 
     class Media:
-        css = {"all": ("notifications/admin.css",)}
+        css = {"all": ("notifications/admin.css", "notifications/dashboard.css")}
 
     @admin.display(description="status")
     def status(self, notification: Notification) -> SafeString:
@@ -155,7 +115,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         return moment(notification.created_at, "seconds")
 
     @admin.display(description="times")
-    def timeline(self, notification: Notification) -> SafeString:
+    def times(self, notification: Notification) -> SafeString:
         times = {name: moment(getattr(notification, field)) for name, field in TIMES.items()}
         return listed({name: time for name, time in times.items() if time})
 
@@ -178,41 +138,32 @@ class NotificationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="recipient")
     def recipient(self, notification: Notification) -> str:
-        to = notification.to
-        if len(to) <= RECIPIENT_SHOWN:
-            return to
-        return format_html('<span title="{}">{}…</span>', to, to[:RECIPIENT_SHOWN])
+        return masked(notification.to)
 
     @admin.display(description="attempts")
     def attempts(self, notification: Notification) -> int:
         return notification.attempt_count
 
-    @admin.display(description="waiting for")
-    def waiting(self, notification: Notification) -> str:
-        return in_words(explain.waiting(notification))
-
-    @admin.display(description="content")
-    def content_shown(self, notification: Notification) -> SafeString:
-        return pretty({n: v for n, v in notification.content.items() if n not in SHOWN_APART})
-
-    @admin.display(description="source")
-    def source(self, notification: Notification) -> SafeString:
-        """A whole e-mail, where it is in its row."""
-        return format_html("<pre>{}</pre>", notification.content.get("mime") or "")
-
-    @admin.display(description="attachments")
-    def attachments(self, notification: Notification) -> str:
-        files = notification.content.get("attachments", ())
-        return ", ".join(f"{file['filename']} ({filesizeformat(file['size'])})" for file in files)
-
     @admin.display(description="metadata")
     def metadata_shown(self, notification: Notification) -> SafeString:
         return pretty(notification.metadata)
 
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Who may retry and cancel: whoever has the permission to change notifications."""
-        name = get_permission_codename("change", self.opts)
-        return bool(request.user.has_perm(f"{self.opts.app_label}.{name}"))
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("notifications.retry_notification")
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("notifications.cancel_notification")
+
+    def has_reveal_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("notifications.reveal_notification")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Also whoever may do something about them: nobody acts on what they cannot see."""
+        return (
+            super().has_view_permission(request, obj)
+            or self.has_retry_permission(request)
+            or self.has_cancel_permission(request)
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
@@ -228,7 +179,15 @@ class NotificationAdmin(ReadOnlyAdmin):
         rows = super().get_queryset(request)
         is_list = request.resolver_match and request.resolver_match.url_name == self._list_url
         # A page of the list would otherwise read up to 50 contents of 256 KiB for nothing.
-        return rows.defer("content", "metadata") if is_list else rows
+        return rows.defer("content", "metadata") if is_list else _with_all(rows)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        may = request.user.has_perm("notifications.add_job")
+        may_either = self.has_retry_permission(request) or self.has_cancel_permission(request)
+        context = {**(extra_context or {}), "may_start_job": may and may_either}
+        return super().changelist_view(request, context)
 
     def change_view(
         self,
@@ -237,17 +196,59 @@ class NotificationAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        operations = {"Retry": retry_selected.__name__, "Cancel": cancel_selected.__name__}
+        notification = self.get_object(request, object_id)
         context = {
             **(extra_context or {}),
-            "operations": operations if self.has_operate_permission(request) else {},
-            "checkbox": admin.helpers.ACTION_CHECKBOX_NAME,
+            **(self._told(request, notification) if notification else {}),
         }
         return super().change_view(request, object_id, form_url, context)
+
+    def _told(self, request: HttpRequest, notification: Notification) -> dict[str, Any]:
+        waiting = explain.waiting(notification)
+        return {
+            "status": badge(notification.status),
+            "recipient": masked(notification.to),
+            "may_reveal": self.has_reveal_permission(request),
+            "waiting": in_words(waiting) if waiting else "",
+            "events": timeline(notification, log.of_notification(notification)),
+            "message": shown(notification, hide=True),
+            "operations": possible(self, request, notification),
+            "checkbox": admin.helpers.ACTION_CHECKBOX_NAME,
+        }
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.reveal_view)
+        reveal = path("<uuid:id>/reveal/", view, name="notifications_notification_reveal")
+        return [reveal, *super().get_urls()]
+
+    def reveal_view(self, request: HttpRequest, id: UUID) -> HttpResponse:
+        """The whole recipient, in an answer that nobody keeps; who looked stands in the log."""
+        if not (self.has_reveal_permission(request) and self.has_view_permission(request)):
+            raise PermissionDenied
+        notification = self.get_object(request, str(id))
+        if request.method != "POST" or notification is None:
+            address = f"{self.admin_site.name}:notifications_notification_change"
+            return HttpResponseRedirect(reverse(address, args=[id]))
+        log.log(request, [notification], "Revealed the recipient")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Recipient",
+            "opts": self.opts,
+            "media": self.media,
+            "original": notification,
+            "message": shown(notification, hide=False),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, REVEALED, context)
 
     @property
     def _list_url(self) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_changelist"
+
+
+def _with_all(rows: Any) -> "QuerySet[Notification]":
+    found: QuerySet[Notification] = rows.with_template().select_related("tenant", "digest")
+    return found
 
 
 @admin.register(Batch)

@@ -2,20 +2,19 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.timesince import timesince
 
-from ..conf import get_settings
-from ..enums import Channel, Scope
-from ..models import Pause, RateLimit, Tenant, Worker
+from ..models import Pause, RateLimit, Worker
 from ..pipeline import policy
-from .lists import ModelAdmin, ModelForm, ReadOnlyAdmin
-
-NAMES_SHOWN = 20
+from . import switches
+from .lists import ModelAdmin, ReadOnlyAdmin
 
 
 class EffectiveAtOnce(ModelAdmin):
@@ -34,38 +33,52 @@ class EffectiveAtOnce(ModelAdmin):
         transaction.on_commit(policy.forget)
 
 
-class SubjectForm(ModelForm):
-    """Refuses a limit or a pause on something that does not exist: it would never hold."""
+class BySwitch(ModelAdmin):
+    """A list whose rows are made, changed and ended on the pages of `switches`, which ask why."""
 
-    def clean_subject(self) -> str:
-        scope, subject = self.cleaned_data.get("scope"), self.cleaned_data["subject"].strip()
-        if scope and not _exists(Scope(scope), subject):
-            names = _names(Scope(scope))
-            known = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
-            raise forms.ValidationError(
-                f"There is no {scope} of this name. There is: {known or 'none yet'}."
-            )
-        return str(subject)
+    switch_to_add = ""
+    switch_to_change = ""
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._redirect(request, self.switch_to_add, request.GET.dict())
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        values = {"scope": row.scope, "subject": row.subject} if row else {}
+        more = {"rates": row.rates} if isinstance(row, RateLimit) else {}
+        return self._redirect(request, self.switch_to_change, {**values, **more})
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def _redirect(
+        self, request: HttpRequest, switch: str, values: dict[str, str]
+    ) -> HttpResponseRedirect:
+        url = switches.allowed(request).get(switch)
+        if url is None:
+            raise PermissionDenied
+        back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        return HttpResponseRedirect(f"{url}?{urlencode({**values, 'next': back})}")
 
 
 @admin.register(RateLimit)
-class RateLimitAdmin(EffectiveAtOnce):
-    form = SubjectForm
+class RateLimitAdmin(BySwitch):
     list_display = ("scope", "subject", "rates")
     list_display_links = ("scope", "subject")
     list_filter = ("scope",)
     search_fields = ("subject",)
-    fields = ("scope", "subject", "rates")
+    switch_to_add = switch_to_change = "limit"
 
 
 @admin.register(Pause)
-class PauseAdmin(EffectiveAtOnce):
-    form = SubjectForm
+class PauseAdmin(BySwitch):
     list_display = ("scope", "subject", "reason", "created_at")
     list_display_links = ("scope", "subject")
     list_filter = ("scope",)
     search_fields = ("subject",)
-    fields = ("scope", "subject", "reason")
+    switch_to_add, switch_to_change = "pause", "resume"
 
 
 @admin.register(Worker)
@@ -77,17 +90,3 @@ class WorkerAdmin(ReadOnlyAdmin):
     @admin.display(description="last seen")
     def seen(self, worker: Worker) -> str:
         return f"{timesince(worker.seen_at)} ago"
-
-
-def _exists(scope: Scope, subject: str) -> bool:
-    if scope is Scope.TENANT:
-        return Tenant.objects.filter(name=subject).exists()
-    return subject in _names(scope)
-
-
-def _names(scope: Scope) -> list[str]:
-    if scope is Scope.CHANNEL:
-        return [channel.value for channel in Channel]
-    if scope is Scope.PROVIDER:
-        return sorted(get_settings().providers)
-    return list(Tenant.objects.values_list("name", flat=True)[: NAMES_SHOWN + 1])

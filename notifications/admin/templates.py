@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
@@ -12,25 +13,22 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from ..enums import Scope
 from ..exceptions import InvalidNotification
 from ..messages import TemplateDraft
-from ..models import Template, TemplateVersion
+from ..models import Pause, Template, TemplateVersion
 from ..pipeline import template_store
 from ..pipeline.templates import preview
 from ..template_validation import CHANNEL_OF, PARTS, parse_template
 from ..validation import parse_context, parse_template_name
+from . import switches
 from .lists import ModelAdmin, ModelForm, PartOfPage
+from .message import ALONE
 from .words import moment, pretty
 
 PREVIEW = "admin/notifications/template/preview.html"
 
 PARTS_SHOWN = ("subject", "body", "html")
-
-ALONE = (
-    '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
-)
-"""Goes before a message that is shown: it loads nothing, and nobody learns that it was seen."""
 
 
 class TemplateForm(ModelForm):
@@ -137,6 +135,28 @@ class TemplateAdmin(ModelAdmin):
         version, _ = template_store.put(obj.tenant, obj.name, form.draft)
         obj.pk = version.template.pk
         obj.refresh_from_db()
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        context = {**(extra_context or {}), "pause": self._pause(request, object_id)}
+        return super().change_view(request, object_id, form_url, context)
+
+    def _pause(self, request: HttpRequest, object_id: str) -> tuple[str, str] | None:
+        """The words and the address to pause it, or to resume it."""
+        template = self.get_object(request, object_id)
+        if template is None:
+            return None
+        subject = f"{template.tenant.name}/{template.name}"
+        is_paused = Pause.objects.filter(scope=Scope.TEMPLATE, subject=subject).exists()
+        words, name = ("Resume", "resume") if is_paused else ("Pause", "pause")
+        url = switches.allowed(request).get(name)
+        query = urlencode({"scope": "template", "subject": subject, "next": request.path})
+        return (words, f"{url}?{query}") if url else None
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.preview_view)

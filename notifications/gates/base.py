@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ..enums import CircuitState
-from ..messages import Circuit, Grant, Pace, Passage, Tally, Want
+from ..messages import Circuit, Grant, Limit, Pace, Passage, Tally, Want
 from ..signals import circuit_changed, provider_slowed
 from . import gcra, pace
 from .circuit import Rules
@@ -48,6 +48,12 @@ class Limiter(ABC):
         keys = sorted({limit.key for want in wants for limit in want.limits})
         arrivals, now = self._arrivals(keys) if keys else ({}, 0.0)
         return [gcra.take(want, dict(arrivals), now) for want in wants]
+
+    def used(self, limits: Sequence[Limit]) -> Mapping[str, float]:
+        """How many units of each limit's burst are spent now, by its key; takes nothing."""
+        keys = sorted({limit.key for limit in limits})
+        arrivals, now = self._arrivals(keys) if keys else ({}, 0.0)
+        return {limit.key: gcra.used(limit, arrivals.get(limit.key, 0.0), now) for limit in limits}
 
     @abstractmethod
     def _arrivals(self, keys: Sequence[str]) -> tuple[Mapping[str, float], float]:
@@ -101,6 +107,10 @@ class Breaker(ABC):
     @abstractmethod
     def state(self, provider: str) -> Circuit:
         """The circuit of `provider` as it is, asked anew each time."""
+
+    def states(self, providers: Sequence[str]) -> Mapping[str, Circuit]:
+        """The circuits of several, by their names."""
+        return {provider: self.state(provider) for provider in providers}
 
     @abstractmethod
     def _allow(self, provider: str, units: int, token: str) -> Step:

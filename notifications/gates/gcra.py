@@ -26,6 +26,12 @@ def take(want: Want, arrivals: MutableMapping[str, float], now: float) -> Grant:
     return Grant(units) if units == want.units else _refusal(units, want, arrivals, now)
 
 
+def used(limit: Limit, arrival: float, now: float) -> float:
+    """How many of the limit's units are spent at `now`, of its burst."""
+    ahead = _arrival(limit, {limit.key: arrival}, now) - now
+    return ahead * limit.rate
+
+
 def _refusal(units: int, want: Want, arrivals: MutableMapping[str, float], now: float) -> Grant:
     """The limit that has its next unit last is the one that holds up the rest."""
     waits = [(_wait(limit, arrivals, now), limit) for limit in want.limits]

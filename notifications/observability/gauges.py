@@ -39,7 +39,7 @@ class Gauges(Collector):
             found = []
         yield from found
         yield _flag("database_up", "Whether the database answers.", bool(found))
-        yield _flag("broker_up", "Whether the broker answers.", readiness.broker().ok)
+        yield _flag("broker_up", "Whether the broker answers.", readiness.check_broker().ok)
         yield _reporting()
 
     def describe(self) -> Iterable[GaugeMetricFamily]:

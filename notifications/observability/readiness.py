@@ -25,10 +25,10 @@ class Part:
 
 def check_all() -> list[Part]:
     """Every part, looked at now; takes little more than a second when the broker is frozen."""
-    return [_database(), broker(), _worker()]
+    return [_database(), check_broker(), _worker()]
 
 
-def broker() -> Part:
+def check_broker() -> Part:
     """Whether the broker answers; known within about a second."""
     error = _probe.run(BROKER_SECONDS)
     return Part("broker", not error, f"cannot be reached ({error})" if error else "reachable")

@@ -1,5 +1,5 @@
-"""Connects the signals to the logs, to the metrics where prometheus_client is installed, and to
-OpenTelemetry where TRACING is on.
+"""Connects the signals to the logs and to what counts: the dashboard's minutes, the metrics where
+prometheus_client is installed, and OpenTelemetry where TRACING is on.
 """
 
 from importlib import import_module
@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from .. import signals
 from ..conf import lenient_settings
-from . import logs
+from . import logs, minutes
 
 signals.notification_accepted.connect(logs.log_accepted)
 signals.attempts_finished.connect(logs.log_attempts)
@@ -19,6 +19,9 @@ signals.rows_rescued.connect(logs.log_rescued)
 signals.writes_fenced.connect(logs.log_fenced)
 signals.circuit_changed.connect(logs.log_circuit)
 signals.provider_slowed.connect(logs.log_slowed)
+signals.notification_accepted.connect(minutes.count_accepted)
+signals.attempts_finished.connect(minutes.count_attempts)
+signals.notifications_settled.connect(minutes.count_settled)
 
 if find_spec("prometheus_client"):
     from . import metrics

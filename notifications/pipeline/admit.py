@@ -92,7 +92,7 @@ def _verdicts(provider: str, rows: list[Notification]) -> Verdicts:
     snapshot = policy.current()
     unpaused: list[Notification] = []
     for row in rows:
-        scope = snapshot.pause_on(row.channel, provider, row.tenant.name)
+        scope = snapshot.pause_on(row.channel, provider, row.tenant.name, row.template_version_id)
         if scope is None:
             unpaused.append(row)
         else:

@@ -5,6 +5,7 @@ from uuid import UUID
 from ..enums import Channel, Priority, State, Status
 from ..exceptions import NotPossible
 from ..models import Batch, Notification
+from ..querysets import NotificationQuerySet
 from . import database, relay
 from .told import Settled, tell_settled
 
@@ -29,14 +30,23 @@ def cancel(notification: Notification) -> Notification:
 
 def cancel_batch(batch: Batch) -> int:
     """Cancel all of a batch that has not been sent; how many that was."""
+    cancelled, _ = cancel_many(batch.notification_set.all())
+    return len(cancelled)
+
+
+def cancel_many(rows: NotificationQuerySet) -> tuple[list[UUID], list[UUID]]:
+    """Cancel what of `rows` has not been sent, and ask that the rest of it is not tried again.
+
+    Returns the ids of either; what others hold at this moment is passed over.
+    """
     with database.atomic():
-        rows = batch.notification_set.cancellable().lock().values_list("pk", "channel")
-        found = list(rows)
+        found = list(rows.cancellable().lock().values_list("pk", "channel"))
         Notification.objects.cancel([id for id, _ in found])
         database.on_commit(lambda: _tell_cancelled(found))
-    maybe_sent = batch.notification_set.filter(state__in=(State.DISPATCHING, State.UNKNOWN))
-    Notification.objects.request_cancel(list(maybe_sent.values_list("pk", flat=True)))
-    return len(found)
+    maybe_sent = rows.filter(state__in=(State.DISPATCHING, State.UNKNOWN), cancel_requested=False)
+    asked = list(maybe_sent.values_list("pk", flat=True))
+    Notification.objects.request_cancel(asked)
+    return [id for id, _ in found], asked
 
 
 def retry(notification: Notification, *, accept_duplicate_risk: bool = False) -> Notification:
@@ -53,6 +63,19 @@ def retry(notification: Notification, *, accept_duplicate_risk: bool = False) ->
     lane = Channel(current.channel), Priority(current.priority)
     database.on_commit(lambda: relay.offer(*lane, [current.pk]))
     return current
+
+
+def retry_many(rows: NotificationQuerySet, *, accept_duplicate_risk: bool = False) -> list[UUID]:
+    """Start a new cycle of attempts for what of `rows` can be retried; its ids.
+
+    What others hold at this moment is passed over.
+    """
+    statuses = (*RETRYABLE, Status.UNKNOWN) if accept_duplicate_risk else RETRYABLE
+    with database.atomic():
+        ids = list(rows.with_status(*statuses).lock().values_list("pk", flat=True))
+        Notification.objects.requeue(ids, statuses)
+        database.on_commit(relay.offer_dispatch)
+    return ids
 
 
 def _why_no_retry(status: Status) -> str:

@@ -168,6 +168,8 @@ class Taking:
         owed = Notification.objects.owed(kind).filter(
             channel=channel, priority=priority, tenant=tenant.id
         )
+        if paused := policy.current().versions:
+            owed = owed.exclude(template_version__in=list(paused))
         had = self._had[kind, tenant.id]
         return list(owed.order_by("publish_at").values_list("pk", flat=True)[had : had + most])
 

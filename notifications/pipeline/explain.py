@@ -80,7 +80,8 @@ def _of_waiting(row: Notification, holds: Holds, ahead: int | None) -> Waiting:
     if is_later and row.state == State.SCHEDULED:
         channel = _scope(Scope.CHANNEL, row.channel)
         return Waiting(WaitReason.SCHEDULED, channel, row.due_at, "its send_at is later")
-    held = holds.on_all(row.channel, route.candidates(row), row.tenant.name)
+    candidates, version = route.candidates(row), row.template_version_id
+    held = holds.on_all(row.channel, candidates, row.tenant.name, version)
     if is_later:
         return _of_put_off(row, holds, held)
     return held or _of_due(row, holds, ahead)

@@ -50,9 +50,14 @@ class Holds:
     def now(self) -> datetime:
         return database.now()
 
-    def on_all(self, channel: str, providers: Sequence[str], tenant: str) -> Waiting | None:
-        """What holds up every one of the ways through `providers`; of several, what ends first."""
-        return self._first_of([self.on_way(channel, provider, tenant) for provider in providers])
+    def on_all(
+        self, channel: str, providers: Sequence[str], tenant: str, version: int | None = None
+    ) -> Waiting | None:
+        """What holds up every one of the ways through `providers`; of several, what ends first.
+
+        `version` is the id of the template's version that the message was made from.
+        """
+        return self._first_of([self.on_way(channel, p, tenant, version) for p in providers])
 
     def stops_all(self, channel: str, providers: Sequence[str], tenant: str) -> Waiting | None:
         """As `on_all`, but for the tenant's limits: it costs nothing more for another tenant."""
@@ -65,10 +70,12 @@ class Holds:
             return None
         return min(held, key=lambda waiting: (waiting.until is None, waiting.until or self.now))
 
-    def on_way(self, channel: str, provider: str, tenant: str) -> Waiting | None:
+    def on_way(
+        self, channel: str, provider: str, tenant: str, version: int | None = None
+    ) -> Waiting | None:
         """What holds up a notification of `tenant` on its way through `provider`."""
         return (
-            self._pause(channel, provider, tenant)
+            self._pause(channel, provider, tenant, version)
             or self.on_provider(provider)
             or self._spent(self.limits(channel, provider, tenant))
         )
@@ -109,8 +116,10 @@ class Holds:
         """What each of them reads; empty for one that did not say."""
         return list(Worker.objects.seen_within(LIVE_SECONDS).values_list("queues", flat=True))
 
-    def _pause(self, channel: str, provider: str, tenant: str) -> Waiting | None:
-        scope = self._policy.pause_on(channel, provider, tenant)
+    def _pause(
+        self, channel: str, provider: str, tenant: str, version: int | None = None
+    ) -> Waiting | None:
+        scope = self._policy.pause_on(channel, provider, tenant, version)
         if scope is None:
             return None
         is_off = tenant in self._policy.disabled

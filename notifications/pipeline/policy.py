@@ -2,13 +2,15 @@
 
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from django.db.models import Q
 
 from ..conf import Rate, get_settings, parse_rates
 from ..enums import Scope
 from ..messages import Limit
-from ..models import Pause, RateLimit, Tenant
+from ..models import Pause, RateLimit, TemplateVersion, Tenant
 
 FRESH_SECONDS = 1.0
 
@@ -17,18 +19,29 @@ Subject = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A snapshot; subjects are (scope, name) such as ("tenant", "shop")."""
+    """A snapshot; subjects are (scope, name) such as ("tenant", "shop").
+
+    `versions` are those of the templates that are paused, each with the template's subject.
+    """
 
     pauses: Mapping[Subject, str]
     rates: Mapping[Subject, tuple[Rate, ...]]
     disabled: frozenset[str]
+    versions: Mapping[int, str] = field(default_factory=dict)
 
-    def pause_on(self, channel: str, provider: str, tenant: str) -> str | None:
-        """The scope that holds up this way, as `tenant:shop`; None when it is open."""
+    def pause_on(
+        self, channel: str, provider: str, tenant: str, version: int | None = None
+    ) -> str | None:
+        """The scope that holds up this way, as `tenant:shop`; None when it is open.
+
+        `version` is the id of the template's version that the message was made from.
+        """
         if tenant in self.disabled:
             return f"{Scope.TENANT}:{tenant}"
         if not self.pauses:
             return None
+        if version is not None and version in self.versions:
+            return f"{Scope.TEMPLATE}:{self.versions[version]}"
         subjects = ((Scope.CHANNEL, channel), (Scope.PROVIDER, provider), (Scope.TENANT, tenant))
         return next((f"{s}:{n}" for s, n in subjects if (s, n) in self.pauses), None)
 
@@ -73,6 +86,8 @@ def _configured(scope: Scope, name: str) -> tuple[Rate, ...]:
         case Scope.TENANT:
             daily = settings.tenant_daily_limit
             return settings.tenant_rate_limit + ((Rate(daily, 86400),) if daily else ())
+        case Scope.TEMPLATE:
+            return ()
 
 
 class _Cache:
@@ -94,11 +109,25 @@ class _Cache:
 
 
 def _read() -> Policy:
+    pauses = {(p.scope, p.subject): p.reason for p in Pause.objects.all()}
     return Policy(
-        pauses={(p.scope, p.subject): p.reason for p in Pause.objects.all()},
+        pauses=pauses,
         rates={(r.scope, r.subject): parse_rates(r.rates) for r in RateLimit.objects.all()},
         disabled=frozenset(Tenant.objects.filter(is_active=False).values_list("name", flat=True)),
+        versions=_versions([name for scope, name in pauses if scope == Scope.TEMPLATE]),
     )
+
+
+def _versions(subjects: Iterable[str]) -> Mapping[int, str]:
+    """All versions of the templates named `tenant/name`; no query where there are none."""
+    named = Q()
+    for tenant, _, name in (subject.partition("/") for subject in subjects):
+        named |= Q(template__tenant__name=tenant, template__name=name)
+    if not named:
+        return {}
+    found = TemplateVersion.objects.filter(named)
+    rows = found.values_list("pk", "template__tenant__name", "template__name")
+    return {pk: f"{tenant}/{name}" for pk, tenant, name in rows}
 
 
 _cache = _Cache()

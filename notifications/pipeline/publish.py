@@ -54,6 +54,14 @@ def request_dispatch() -> None:
             current_app.send_task("notifications.dispatch", queue=OPERATIONS_QUEUE)
 
 
+def request_job(id: UUID) -> None:
+    """Ask a worker to go on with a job; raises BrokerUnavailable."""
+    with _broker_errors():
+        current_app.send_task(
+            "notifications.job", args=(str(id),), queue=OPERATIONS_QUEUE, ignore_result=True
+        )
+
+
 def _depth(name: str) -> int:
     """A declaration answers it. Not a passive one: on Redis an empty queue does not exist."""
     queue = current_app.amqp.queues[name]

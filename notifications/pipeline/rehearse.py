@@ -134,7 +134,9 @@ def _of_row(holds: Holds, draft: Draft, row: Notification) -> Rehearsal:
 
 def _stop(holds: Holds, row: Notification, name: str) -> Stop:
     weight = get_settings().channel(row.channel).weights.get(name)
-    return Stop(name, weight, holds.on_way(row.channel, name, row.tenant.name))
+    return Stop(
+        name, weight, holds.on_way(row.channel, name, row.tenant.name, row.template_version_id)
+    )
 
 
 def _earliest(holds: Holds, row: Notification, waiting: Waiting | None) -> datetime | None:

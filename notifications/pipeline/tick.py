@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from ..conf import get_settings
 from ..exceptions import BrokerUnavailable
 from ..models import Worker
-from . import digests
+from . import digests, jobs
 from .adopt import adopt_missed
 from .dispatch import dispatch_round
 from .reconcile import reconcile
@@ -36,6 +36,7 @@ def tick(worker: str, queues: Sequence[str] = ()) -> float:
         rescue()
         expire()
         adopt_missed()
+        jobs.resume()
     if _is_time("reconcile", RECONCILE_SECONDS):
         reconcile()
     are_more_due = _close_digests()

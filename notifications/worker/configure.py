@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 SERVE_METRICS = "notifications.observability.exporter.start"
 """Named, not imported: this module is loaded before Django has its models."""
 
-OPERATIONS = ("dispatch", "rescue", "prune")
+OPERATIONS = ("dispatch", "rescue", "prune", "job")
 
 REDIS = ("redis", "rediss", "redis+socket")
 AMQP = ("amqp", "amqps", "pyamqp")

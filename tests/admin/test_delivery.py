@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -138,14 +139,22 @@ class TestTheList:
         make()
         assert "are listed" not in admin_client.get(LIST).content.decode()
 
-    def test_a_long_recipient_is_cut_in_the_list_and_whole_in_its_title(
-        self, admin_client: Client, make: Make
+    @pytest.mark.parametrize(
+        ("channel", "to", "shown"),
+        [
+            (Channel.EMAIL, "ada.lovelace@example.com", "a…@example.com"),
+            (Channel.SMS, "+14155550123", "+1415…23"),
+            (Channel.WEBHOOK, "https://example.com/hook/secret", "https://example.com/…"),
+        ],
+    )
+    def test_recipients_are_masked_for_everybody(
+        self, admin_client: Client, make: Make, channel: Channel, to: str, shown: str
     ) -> None:
-        to = "https://example.com/" + "x" * 500
-        make(channel=Channel.WEBHOOK, to=to)
-        page = admin_client.get(LIST).content.decode()
-        assert f'title="{to}"' in page
-        assert f">{to[:40]}…</span>" in page
+        row = make(channel=channel, to=to, content={"body": f"Sent to {to}"})
+        for url in (LIST, address(row)):
+            page = admin_client.get(url).content.decode()
+            assert shown in page
+            assert to not in page
 
 
 class TestFilters:
@@ -249,6 +258,86 @@ class TestTheDetail:
         )
         page = html.unescape(admin_client.get(address(row)).content.decode())
         assert "[\n  1,\n  null\n]" in page
+
+    def test_the_timeline_tells_everything_in_its_order(
+        self, admin_client: Client, make: Make
+    ) -> None:
+        row = make(
+            state=State.RETRY_WAIT,
+            attempt_count=2,
+            provider="simulated",
+            error_code="timeout",
+            due_at=timezone.now() + timedelta(minutes=5),
+        )
+        for number in (2, 1):
+            Attempt.objects.create(
+                notification=row,
+                number=number,
+                provider="simulated",
+                outcome="transient",
+                code=f"code-{number}",
+                duration_ms=10,
+                finished_at=row.created_at + timedelta(seconds=number),
+            )
+        page = admin_client.get(address(row)).content.decode()
+        told = re.findall(r"<time>(.*?)</time> <strong>(.*?)</strong>", page)
+        assert [title for _, title in told] == [
+            "Accepted",
+            "Attempt 1 at simulated: transient",
+            "Attempt 2 at simulated: transient",
+            "Waits",
+        ]
+        assert told[-1][0] == "now"
+        assert "Why it has not gone yet" in page
+        assert "attempt 2 came to timeout; the next is due then" in page
+
+    def test_html_is_shown_in_a_frame_that_can_do_nothing(
+        self, admin_client: Client, make: Make
+    ) -> None:
+        row = make(content={"html": "<b>Hello</b>"})
+        page = admin_client.get(address(row)).content.decode()
+        [frame] = re.findall(r"<iframe[^>]*>", page)
+        assert re.search(r"\bsandbox(?= srcdoc)", frame)
+        assert "default-src &#x27;none&#x27;" in frame
+
+    @pytest.mark.parametrize(
+        ("status", "offered"),
+        [
+            (Status.FAILED, {"retry_selected"}),
+            (Status.QUEUED, {"cancel_selected"}),
+            (Status.UNKNOWN, {"retry_selected", "cancel_selected"}),
+            (Status.DELIVERED, set()),
+        ],
+    )
+    def test_only_what_is_possible_now_is_offered(
+        self, admin_client: Client, make: Make, status: Status, offered: set[str]
+    ) -> None:
+        page = admin_client.get(address(make(**columns(status)))).content.decode()
+        assert set(re.findall(r'name="action" value="(\w+)"', page)) == offered
+
+    def test_whoever_may_reveals_the_recipient_and_that_is_logged(
+        self, staff: Callable[..., Client], make: Make
+    ) -> None:
+        row = make(content={"body": "For ada@example.com"})
+        client = staff("view_notification", "reveal_notification")
+        assert "Reveal" in client.get(address(row)).content.decode()
+        response = client.post(f"{address(row)[: -len('change/')]}reveal/")
+        assert response.content.decode().count("ada@example.com") == 2
+        assert "no-store" in response["Cache-Control"]
+        [entry] = LogEntry.objects.all()
+        assert (entry.user.get_username(), entry.object_id) == ("staff", str(row.pk))
+        assert entry.change_message == "Revealed the recipient."
+
+    def test_without_the_permission_nothing_is_revealed(
+        self, staff: Callable[..., Client], make: Make
+    ) -> None:
+        row = make()
+        client = staff("view_notification")
+        url = f"{address(row)[: -len('change/')]}reveal/"
+        assert "reveal" not in client.get(address(row)).content.decode()
+        assert client.post(url).status_code == 403
+        assert client.get(url).status_code == 403
+        assert not LogEntry.objects.exists()
 
     def test_it_takes_fewer_than_15_queries(self, admin_client: Client, make: Make) -> None:
         row = make()
@@ -383,15 +472,49 @@ class TestActions:
         failed.refresh_from_db()
         assert failed.status == Status.FAILED
 
-    def test_the_permission_to_change_is_the_one_to_act(
-        self, staff: Callable[..., Client], make: Make
+    @pytest.mark.parametrize(
+        ("permission", "action", "state", "status"),
+        [
+            ("retry_notification", "retry_selected", State.FAILED, Status.QUEUED),
+            ("cancel_notification", "cancel_selected", State.QUEUED, Status.CANCELLED),
+        ],
+    )
+    def test_each_action_has_a_permission_of_its_own(
+        self,
+        staff: Callable[..., Client],
+        make: Make,
+        permission: str,
+        action: str,
+        state: State,
+        status: Status,
     ) -> None:
-        failed = make(state=State.FAILED)
-        client = staff("change_notification")
-        assert "retry_selected" in client.get(address(failed)).content.decode()
-        act(client, "retry_selected", failed)
-        failed.refresh_from_db()
-        assert failed.status == Status.QUEUED
+        rows = {s: make(state=s) for s in (State.FAILED, State.QUEUED)}
+        client = staff(permission)
+        assert action in client.get(address(rows[state])).content.decode()
+        for each in ("retry_selected", "cancel_selected"):
+            act(client, each, *rows.values())
+        for row in rows.values():
+            row.refresh_from_db()
+        assert rows.pop(state).status == status
+        [other] = rows
+        assert rows[other].state == other
+
+    def test_the_reason_stands_in_the_history_and_in_the_timeline(
+        self, admin_client: Client, make: Make
+    ) -> None:
+        row = make(state=State.FAILED)
+        response = act(admin_client, "retry_selected", row, reason="mailbox is empty again")
+        assert LogEntry.objects.get().change_message == "Retried: mailbox is empty again"
+        assert response.redirect_chain[-1][0] == LIST
+        page = admin_client.get(address(row)).content.decode()
+        assert "Retried: mailbox is empty again" in page
+
+    def test_from_the_page_it_leads_back_to_the_page(
+        self, admin_client: Client, make: Make
+    ) -> None:
+        row = make(state=State.FAILED)
+        response = act(admin_client, "retry_selected", row, **{"from": "page"})
+        assert response.redirect_chain[-1][0] == address(row)
 
     def test_without_any_permission_the_page_is_closed(
         self, staff: Callable[..., Client], make: Make

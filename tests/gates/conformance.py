@@ -74,6 +74,15 @@ class LimiterConformance:
         time.sleep(grant.retry_after + 0.002)
         assert limiter.take([Want((limit,), 1)]) == [Grant(1)]
 
+    def test_it_tells_what_is_used_and_takes_nothing_by_it(self, limiter: Limiter):
+        used, unused = slow(10), slow(10)
+        limiter.take([Want((used,), 4)])
+        for _ in range(2):
+            told = limiter.used([used, unused])
+            assert told == {used.key: pytest.approx(4, abs=0.01), unused.key: 0}
+        assert limiter.used([]) == {}
+        assert limiter.take([Want((used,), 6)]) == [Grant(6)]
+
     def test_an_exhausted_tenant_burns_no_tokens_of_its_channel(self, limiter: Limiter):
         channel, tenant, other = slow(50, "channel"), slow(1, "tenant"), slow(100, "tenant")
         grants = [limiter.take([Want((channel, tenant), 1)])[0].units for _ in range(50)]

@@ -4,7 +4,7 @@ A look at a closed circuit is one statement without a lock; all else locks the r
 clock and moves the row on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -33,6 +33,11 @@ class DatabaseBreaker(Breaker):
 
     def state(self, provider: str) -> Circuit:
         return circuit.view(_book(circuits.rows, provider) or Book())
+
+    def states(self, providers: Sequence[str]) -> Mapping[str, Circuit]:
+        rows = circuits.rows.filter(pk__in=providers).values("pk", *FIELDS)
+        books = {row.pop("pk"): _book_of(row) for row in rows}
+        return {name: circuit.view(books.get(name) or Book()) for name in providers}
 
     def _allow(self, provider: str, units: int, token: str) -> Step:
         book = _book(circuits.rows, provider)
@@ -69,7 +74,11 @@ def _move_row(provider: str, decide: Decide) -> Step | None:
 
 def _book(rows: QuerySet[Any], provider: str) -> Book | None:
     values = rows.filter(pk=provider).values(*FIELDS).first()
-    return Book(**{**values, "state": CircuitState(values["state"])}) if values else None
+    return _book_of(values) if values else None
+
+
+def _book_of(values: Mapping[str, Any]) -> Book:
+    return Book(**{**values, "state": CircuitState(values["state"])})
 
 
 def _create(provider: str) -> None:

@@ -1,0 +1,230 @@
+"""Retry or cancel many: a form that finds them, and a page that shows how far it has come."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.models import ADDITION
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from ..dashboard.words import amount
+from ..enums import Channel, JobKind, JobState, Priority, Status
+from ..models import Job, Template, Tenant
+from ..pipeline import jobs
+from .lists import ReadOnlyAdmin
+from .log import log
+
+FORM = "admin/notifications/job/form.html"
+PAGE = "admin/notifications/job/page.html"
+REFRESH_SECONDS = 2
+
+PERMISSIONS = {JobKind.RETRY: "retry_notification", JobKind.CANCEL: "cancel_notification"}
+
+ANY = [("", "any")]
+
+
+class JobForm(forms.Form):
+    kind = forms.ChoiceField(label="What to do")
+    status = forms.MultipleChoiceField(
+        required=False,
+        choices=[(status.value, status.value) for status in Status],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None for all that can be retried or cancelled.",
+    )
+    channel = forms.ChoiceField(required=False, choices=[*ANY, *Channel.choices])
+    priority = forms.ChoiceField(
+        required=False, choices=[*ANY, *((str(p.value), p.label) for p in Priority)]
+    )
+    tenant = forms.CharField(required=False, help_text="Its name.")
+    template = forms.CharField(required=False, help_text="Its name; the tenant is needed too.")
+    provider = forms.CharField(required=False, help_text="The last one that had it.")
+    error_code = forms.CharField(required=False, help_text="Such as connect_timeout.")
+    created_after = forms.DateTimeField(required=False, help_text="Such as 2026-11-22 03:00.")
+    created_before = forms.DateTimeField(required=False)
+    accept_duplicate_risk = forms.BooleanField(
+        required=False,
+        label="Retry what is unknown too: recipients may get it twice",
+    )
+    reason = forms.CharField(
+        max_length=200, help_text="It stands in the history of every notification that is changed."
+    )
+
+    def __init__(self, kinds: list[JobKind], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choice: Any = self.fields["kind"]
+        choice.choices = [(kind.value, kind.label) for kind in kinds]
+        for field in self.fields.values():
+            if isinstance(field.widget, forms.TextInput | forms.DateTimeInput):
+                field.widget.attrs["class"] = "vTextField"
+
+    def clean_tenant(self) -> str:
+        name = str(self.cleaned_data["tenant"])
+        if name and not Tenant.objects.filter(name=name).exists():
+            raise forms.ValidationError("There is no tenant of this name.")
+        return name
+
+    def clean(self) -> Any:
+        values = super().clean() or self.cleaned_data
+        name, tenant = values.get("template"), values.get("tenant")
+        if name and not Template.objects.filter(name=name, tenant__name=tenant).exists():
+            self.add_error("template", "This tenant has no template of this name.")
+        wanted, kind = values.get("status"), values.get("kind")
+        if kind and wanted:
+            possible = [s for s in wanted if s in jobs.STATUSES[JobKind(kind)]]
+            if not possible:
+                self.add_error("status", f"There is nothing to {kind} in these.")
+            only_unknown = possible == [Status.UNKNOWN] and kind == JobKind.RETRY
+            if only_unknown and not values.get("accept_duplicate_risk"):
+                text = "What is unknown may have been delivered: accept the risk below to retry it."
+                self.add_error("status", text)
+        return values
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """What was filled in, as the job keeps it."""
+        named = (*jobs.FILTERS, "status", "template")
+        values: dict[str, Any] = {
+            name: self.cleaned_data[name] for name in named if self.cleaned_data.get(name)
+        }
+        for name in ("created_after", "created_before"):
+            if when := self.cleaned_data.get(name):
+                values[name] = when.isoformat()
+        if "priority" in values:
+            values["priority"] = int(values["priority"])
+        return values
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "progress", "state", "changed", "by", "reason", "created_at")
+    list_filter = ("state", "kind")
+
+    class Media:
+        css = {"all": ("notifications/admin.css", "notifications/dashboard.css")}
+
+    @admin.display(description="done")
+    def progress(self, job: Job) -> SafeString:
+        return format_html("{} %", int(jobs.share_done(job) * 100))
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who may start a job, and do to one notification what it does to many."""
+        return request.user.has_perm("notifications.add_job") and bool(_kinds(request))
+
+    def get_urls(self) -> list[Any]:
+        views = (("stop", self.stop_view), ("go-on", self.go_on_view))
+        mine = [
+            path(
+                f"<uuid:id>/{name}/",
+                self.admin_site.admin_view(view),
+                name=f"notifications_job_{name.replace('-', '_')}",
+            )
+            for name, view in views
+        ]
+        return [*mine, *super().get_urls()]
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = JobForm(_kinds(request), request.POST or None, initial=_initial(request))
+        if request.method == "POST" and form.is_valid():
+            job = self._start(request, form)
+            return HttpResponseRedirect(_page_of(job))
+        context = {"title": "Retry or cancel many", "form": form}
+        return self._answer(request, FORM, context)
+
+    def _start(self, request: HttpRequest, form: JobForm) -> Job:
+        values = form.cleaned_data
+        job = jobs.start(
+            JobKind(values["kind"]),
+            form.filters,
+            reason=values["reason"],
+            by=request.user.get_username(),
+            user=str(request.user.pk),
+            accept_duplicate_risk=values["accept_duplicate_risk"],
+        )
+        log(request, [job], "Started", job.reason, ADDITION)
+        return job
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        job = self.get_object(request, object_id)
+        if job is None or not self.has_view_permission(request, job):
+            return super().change_view(request, object_id, *args, **kwargs)
+        context = {
+            "title": f"{job.get_kind_display().capitalize()} many",
+            "job": job,
+            "percent": int(jobs.share_done(job) * 100),
+            "facts": _facts(job),
+            "is_running": job.state == JobState.RUNNING,
+            "may_stop": _may(request, job) and job.state == JobState.RUNNING,
+            "may_go_on": _may(request, job) and job.state == JobState.STOPPED,
+            "refresh": REFRESH_SECONDS,
+        }
+        return self._answer(request, PAGE, context)
+
+    def stop_view(self, request: HttpRequest, id: Any) -> HttpResponse:
+        return self._act(request, id, jobs.stop, "Stopped")
+
+    def go_on_view(self, request: HttpRequest, id: Any) -> HttpResponse:
+        return self._act(request, id, jobs.go_on, "Taken up again")
+
+    def _act(self, request: HttpRequest, id: Any, act: Any, what: str) -> HttpResponse:
+        job = self.get_object(request, str(id))
+        if job is None or not _may(request, job):
+            raise PermissionDenied
+        if request.method == "POST" and act(job):
+            log(request, [job], what)
+            messages.success(request, f"{what}.")
+        return HttpResponseRedirect(_page_of(job))
+
+    def _answer(
+        self, request: HttpRequest, template: str, context: dict[str, Any]
+    ) -> TemplateResponse:
+        shared = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, template, {**shared, **context})
+
+
+def _kinds(request: HttpRequest) -> list[JobKind]:
+    return [k for k, name in PERMISSIONS.items() if request.user.has_perm(f"notifications.{name}")]
+
+
+def _may(request: HttpRequest, job: Job) -> bool:
+    return request.user.has_perm("notifications.add_job") and job.kind in _kinds(request)
+
+
+def _page_of(job: Job) -> str:
+    return reverse("admin:notifications_job_change", args=[job.pk])
+
+
+def _initial(request: HttpRequest) -> dict[str, Any]:
+    """What the list of notifications was narrowed to, where one came from there."""
+    asked = request.GET
+    found = {name: asked.get(name) or asked.get(f"{name}__exact") for name in JobForm.base_fields}
+    return {**{n: v for n, v in found.items() if v}, "status": asked.getlist("status")}
+
+
+def _facts(job: Job) -> dict[str, str]:
+    filters = {name.replace("_", " "): _said(name, v) for name, v in job.filters.items()}
+    facts = {
+        **filters,
+        "reason": job.reason,
+        "started by": job.by,
+        "looked at": amount(job.looked_at),
+        "retried" if job.kind == JobKind.RETRY else "cancelled": amount(job.changed),
+    }
+    if job.asked:
+        facts["may be with a provider, no further attempt"] = amount(job.asked)
+    return facts
+
+
+def _said(name: str, value: Any) -> str:
+    if name == "priority":
+        return str(Priority(value).label)
+    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,104 @@
+"""Everything that happened to one notification, in its order."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.admin.models import LogEntry
+
+from ..enums import AttemptOutcome, ReceiptState, State, Status
+from ..lifecycle import WAITING
+from ..models import Attempt, Notification, Receipt
+from ..pipeline import explain
+from .words import in_words, moment
+
+ENDS = (Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.SUPPRESSED)
+"""What is told by the notification itself; attempts and receipts tell the others."""
+
+LEVELS = {
+    AttemptOutcome.ACCEPTED: "good",
+    AttemptOutcome.PERMANENT: "bad",
+    AttemptOutcome.AMBIGUOUS: "open",
+    AttemptOutcome.ABANDONED: "open",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened, when, and how it is to be taken; without a time, it is so now."""
+
+    at: datetime | None
+    title: str
+    detail: str = ""
+    level: str = ""
+
+    @property
+    def when(self) -> str:
+        return moment(self.at) if self.at else "now"
+
+
+def timeline(notification: Notification, entries: Iterable[LogEntry]) -> list[Event]:
+    """The first comes first; what it waits for now is the last."""
+    happened = [
+        _accepted(notification),
+        *(_attempt(attempt) for attempt in notification.attempts.all()),
+        *(_receipt(receipt) for receipt in notification.receipts.all()),
+        *(_entry(entry) for entry in entries),
+        *_end(notification),
+    ]
+    happened.sort(key=lambda event: event.at or notification.created_at)
+    return [*happened, *_now(notification)]
+
+
+def _accepted(notification: Notification) -> Event:
+    parts = [f"for {notification.tenant.name}"]
+    if notification.template:
+        parts.append(f"from the template {notification.template}")
+    if notification.send_at:
+        parts.append(f"to be sent at {moment(notification.send_at, 'seconds')}")
+    if notification.expires_at:
+        parts.append(f"expires at {moment(notification.expires_at, 'seconds')}")
+    return Event(notification.created_at, "Accepted", ", ".join(parts))
+
+
+def _attempt(attempt: Attempt) -> Event:
+    outcome = AttemptOutcome(attempt.outcome)
+    said = ": ".join(part for part in (attempt.code, attempt.detail) if part)
+    detail = f"{said + '; ' if said else ''}took {attempt.duration_ms} ms"
+    title = f"Attempt {attempt.number} at {attempt.provider}: {outcome.value}"
+    return Event(attempt.finished_at, title, detail, LEVELS.get(outcome, "warn"))
+
+
+def _receipt(receipt: Receipt) -> Event:
+    kind = ReceiptState(receipt.kind)
+    good = {ReceiptState.DELIVERED: "good", ReceiptState.UNDELIVERED: "bad"}
+    level = "bad" if kind is ReceiptState.BOUNCED else good.get(kind, "")
+    said = f"{receipt.code}, " if receipt.code else ""
+    detail = f"{said}received {moment(receipt.received_at)}, event {receipt.event_id}"
+    return Event(receipt.occurred_at, f"Receipt of {receipt.provider}: {kind.label}", detail, level)
+
+
+def _entry(entry: LogEntry) -> Event:
+    return Event(entry.action_time, str(entry.user), entry.change_message, "staff")
+
+
+def _end(notification: Notification) -> Iterator[Event]:
+    status = notification.status
+    if status in ENDS and notification.settled_at:
+        code = notification.error_code
+        said = ": ".join(part for part in (code, notification.error_detail) if part)
+        level = "bad" if status == Status.FAILED else ""
+        yield Event(notification.settled_at, f"It is {status.value}", said, level)
+
+
+def _now(notification: Notification) -> Iterator[Event]:
+    if notification.state == State.DISPATCHING:
+        begun = f"Attempt {notification.attempt_count} at {notification.provider} has begun"
+        yield Event(notification.dispatched_at, begun, "no answer yet", "warn")
+    waiting = explain.waiting(notification)
+    if waiting:
+        was_put_off = notification.state in WAITING and notification.wait_reason
+        title = "Put off, and waits" if was_put_off else "Waits"
+        yield Event(None, title, in_words(waiting), "warn")
+    if notification.cancel_requested:
+        yield Event(None, "Its cancellation was asked for", "no further attempt is made", "warn")

@@ -1,0 +1,224 @@
+"""An operator's night, in a real browser, on the product as it is run."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
+
+DASHBOARD = "/admin/notifications/dashboard/"
+LIST = "/admin/notifications/notification/"
+JOBS = "/admin/notifications/job/"
+
+PAGES = {
+    "dashboard": DASHBOARD,
+    "a day": f"{DASHBOARD}?hours=24",
+    "pause": f"{DASHBOARD}pause/?scope=provider&subject=smtp",
+    "limit": f"{DASHBOARD}limit/",
+    "drain": f"{DASHBOARD}drain/",
+    "list": LIST,
+    "failed": f"{LIST}?status=failed",
+    "job": f"{JOBS}add/",
+    "jobs": JOBS,
+}
+
+SERIOUS = ("serious", "critical")
+
+OURS = [[".nd"], [".nd-form"], [".notification-page"], [".notification-timeline"]]
+"""Where our own markup is; the frame around it is Django's."""
+
+pytestmark = pytest.mark.timeout(180)
+
+expect.set_options(timeout=20_000)  # the dashboard looks anew every five seconds
+
+
+@pytest.fixture
+def complaints(page: Page) -> Iterator[list[str]]:
+    """What the browser's console says against the page, which must be nothing."""
+    found: list[str] = []
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("console", lambda m: found.append(m.text) if m.type == "error" else None)
+    yield found
+    assert [text for text in found if "404" not in text] == []  # there is no favicon
+
+
+def send(context: BrowserContext, key: str, **fields: Any) -> str:
+    """Send one over the API; its id."""
+    data = {"channel": "webhook", "to": "https://example.com/hook", "payload": {}, **fields}
+    headers = {"Authorization": f"Bearer {key}"}
+    answer = context.request.post("/notify", data=data, headers=headers)
+    assert answer.status == 202, answer.text()
+    return str(answer.json()["id"])
+
+
+@pytest.fixture
+def key(page: Page) -> str:
+    """A key of a tenant that nothing holds up, made in the admin."""
+    page.goto("/admin/notifications/apikey/add/")
+    page.locator("[name=tenant]").select_option(label="shop")
+    page.get_by_role("button", name="Save", exact=True).click()
+    return page.locator(".notification-token").inner_text().strip()
+
+
+def open_page(page: Page, id: str) -> None:
+    page.goto(f"{LIST}{id}/change/")
+
+
+def wait_for_status(page: Page, id: str, status: str) -> None:
+    wait_for(page, id, ".notification-now .notification-status", status)
+
+
+def wait_for(page: Page, id: str, part: str, text: str) -> None:
+    """Look at it again and again until a part of its page has the text."""
+    for _ in range(60):
+        open_page(page, id)
+        if text in page.locator(part).inner_text():
+            return
+        page.wait_for_timeout(250)
+    raise AssertionError(f"it did not come to {text}: {page.locator('.nd').inner_text()}")
+
+
+def titles(page: Page) -> list[str]:
+    return page.locator(".notification-timeline strong").all_inner_texts()
+
+
+def test_the_dashboard_says_first_what_is_wrong_and_stays_up_to_date(
+    page: Page, complaints: list[str]
+) -> None:
+    page.goto(DASHBOARD)
+    verdict = page.locator(".nd-verdict")
+    expect(verdict).to_contain_text("The circuit of ses is open")
+    expect(verdict).to_contain_text("Tenant bakery is paused: asked to wait")
+    expect(page.locator(".nd-plot canvas")).to_have_count(5)
+    table = page.locator("figure[data-chart=accepted] details")
+    table.locator("summary").click()
+    said = page.locator("#nd-updated").inner_text()
+    expect(page.locator("#nd-updated")).not_to_have_text(said)
+    expect(table.locator("table")).to_be_visible()  # an update leaves open what was opened
+    page.get_by_role("button", name="Stop updates").click()
+    expect(page.get_by_role("button", name="Go on updating")).to_be_visible()
+
+
+def test_one_is_watched_from_the_api_to_its_recipient(
+    page: Page, context: BrowserContext, key: str
+) -> None:
+    id = send(context, key, metadata={"simulate": "transient,deliver"})
+    wait_for_status(page, id, "delivered")
+    told = titles(page)
+    assert told[:3] == [
+        "Accepted",
+        "Attempt 1 at webhook: transient",
+        "Attempt 2 at webhook: accepted",
+    ]
+    assert "Receipt of webhook: delivered" in told
+    assert "https://example.com/hook" not in page.content()
+    page.get_by_role("button", name="Reveal the recipient").click()
+    expect(page.locator(".notification-token")).to_have_text("https://example.com/hook")
+    open_page(page, id)
+    assert "admin" in titles(page)
+
+
+def test_a_paused_provider_keeps_its_rows_which_say_why_and_go_on_afterwards(
+    page: Page, context: BrowserContext, key: str
+) -> None:
+    page.goto(DASHBOARD)
+    page.get_by_role("link", name="Pause webhook").click()
+    page.get_by_label("Reason").fill("they asked us to")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".nd-verdict")).to_contain_text(
+        "Provider webhook is paused: they asked us to"
+    )
+    page.wait_for_timeout(1100)  # so long other threads may go by what they have read
+    id, unwanted = (send(context, key) for _ in range(2))
+    wait_for(page, id, ".notification-now", "provider webhook is paused")
+    open_page(page, unwanted)
+    page.get_by_label("Reason, for the log").fill("sent by mistake")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".notification-now .notification-status")).to_have_text("cancelled")
+    expect(page.locator(".notification-timeline")).to_contain_text("Cancelled: sent by mistake")
+    page.goto(DASHBOARD)
+    expect(page.locator("[data-part=reasons]")).to_contain_text("provider webhook is paused")
+    page.locator(".nd-verdict li", has_text="webhook").get_by_role("link", name="Resume").click()
+    page.get_by_label("Reason").fill("they are ready")
+    page.get_by_role("button", name="Resume").click()
+    wait_for_status(page, id, "delivered")
+    page.goto(DASHBOARD)
+    expect(page.locator("[data-part=log]")).to_contain_text("Resumed: they are ready")
+
+
+def test_what_failed_is_retried_and_what_is_unknown_only_after_a_question(
+    page: Page, context: BrowserContext, key: str
+) -> None:
+    failed = send(context, key, metadata={"simulate": "reject,deliver"})
+    wait_for_status(page, failed, "failed")
+    page.get_by_label("Reason, for the log").fill("fixed")
+    page.get_by_role("button", name="Retry").click()
+    wait_for_status(page, failed, "delivered")
+    assert titles(page).count("admin") == 1
+    page.goto(f"{LIST}?status=unknown")
+    page.locator("#result_list th a").first.click()
+    unknown = page.url.split("/")[-3]
+    page.get_by_role("button", name="Retry").click()
+    expect(page.get_by_text("may get the message twice")).to_be_visible()
+    page.get_by_role("button", name=re.compile("duplicates are possible")).click()
+    wait_for_status(page, unknown, "delivered")
+
+
+def test_many_are_retried_by_a_job_whose_progress_is_shown(page: Page) -> None:
+    page.goto(f"{LIST}?status=failed&channel__exact=email")
+    page.get_by_role("link", name="Retry or cancel many").click()
+    page.locator("[name=reason]").fill("the outage is over")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#job")).to_have_text("Done, 100 %")
+    expect(page.locator(".nd-facts")).to_contain_text("the outage is over")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_finding_of_accessibility(
+    context: BrowserContext, page: Page, scheme: Any
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    found: dict[str, list[str]] = {}
+    every = _every(page)
+    for name, url in every if scheme == "light" else [every[0], *every[-2:]]:
+        page.goto(url)
+        here = [each for [each] in OURS if page.locator(each).count()]
+        results = Axe().run(page, context={"include": [[each] for each in here]} if here else None)
+        violations = results.response["violations"]
+        serious = [v for v in violations if v["impact"] in SERIOUS]
+        told = [f"{v['id']}: {v['nodes'][0]['html'][:150]}" for v in serious]
+        if here and told:
+            found[name] = told
+    assert found == {}
+
+
+def test_no_page_is_wider_than_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    for name, url in _every(page):
+        page.goto(url)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 360, f"{name} is {width} wide"
+
+
+def test_everything_is_reached_by_the_keyboard(page: Page) -> None:
+    page.goto(DASHBOARD)
+    page.get_by_role("button", name="Stop updates").focus()
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.textContent.trim()"))
+    assert {"Top errors", "Resume", "Table of Accepted", "Pause smtp", "Drain …"} <= reached
+
+
+def _every(page: Page) -> list[tuple[str, str]]:
+    page.goto(LIST)
+    newest = page.locator("#result_list th a").first.get_attribute("href")
+    page.goto(JOBS)
+    job = page.locator("#result_list th a").last.get_attribute("href")
+    return [*PAGES.items(), ("notification", str(newest)), ("a job", str(job))]
