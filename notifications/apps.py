@@ -3,14 +3,21 @@
 from importlib import import_module
 
 from django.apps import AppConfig
+from django.utils.translation import pgettext_lazy
+
+from .labels import translate_names
 
 
 class NotificationsConfig(AppConfig):
     name = "notifications"
-    verbose_name = "Notifications"
+    verbose_name = pgettext_lazy("notifications", "Notifications")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        super().import_models()
+        translate_names(self.models.values())
 
     def ready(self) -> None:
         # Named here and nowhere else: tasks are published by name, metrics listen to signals.
-        for module in ("checks", "tasks", "observability.wiring"):
+        for module in ("checks", "project_checks", "tasks", "observability.wiring"):
             import_module(f"notifications.{module}")

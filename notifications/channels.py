@@ -60,6 +60,8 @@ class ChannelRow:
     opt_out: SuppressionReason
     content: Mapping[str, ContentField]
     one_of: tuple[str, ...] = ()
+    address_of: Callable[[Any], str | None] | None = None
+    """Where an object of the project has its address, unless RECIPIENT says it."""
     signed: bool = False
     """Whether its recipients are endpoints, with secrets to sign with."""
 
@@ -83,6 +85,12 @@ class ChannelRow:
             except ContentError as error:
                 detail = f"with this context, the {name} {error.detail}"
                 raise ContentError(error.code, detail) from error
+
+
+def email_of(user: Any) -> str | None:
+    """The e-mail address of a user of any model, or of whatever else has an `email`."""
+    name = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"
+    return getattr(user, name, None)
 
 
 def _text(value: Any) -> str:
@@ -149,6 +157,7 @@ _ROWS = (
             "attachments": ContentField(parse_attachments),
         },
         one_of=("body", "html"),
+        address_of=email_of,
     ),
     ChannelRow(
         Channel.SMS,

@@ -27,6 +27,16 @@
 | notifications.W010 | a queue of ours on RabbitMQ is no quorum queue |
 | notifications.W011 | the consumer of the workers is not ours |
 | notifications.W012 | Django's e-mails are for a tenant that there is not |
+| notifications.E020 | django-notifications-hq is installed in the same place |
+| notifications.E021 | the RECIPIENT of a channel cannot be used |
+| notifications.W020 | the notifications are outside of the project's own transactions |
+| notifications.W021 | what was just written may be read from elsewhere |
+| notifications.W022 | each process of a worker has a pool of connections |
+| notifications.W023 | connections that broke meanwhile are not noticed |
+| notifications.W024 | the Celery app of the project does not carry notifications |
+| notifications.W025 | urgent messages wait behind bulk in the hands of a worker |
+| notifications.W026 | annotations of Celery overrule our tasks |
+| notifications.I001 | with `check --deploy`: a channel goes to the simulated provider |
 
 The ids stay what they are: projects name them in SILENCED_SYSTEM_CHECKS.
 """

@@ -93,6 +93,7 @@ class ChannelSettings:
     worker_rate_limit: str | None = None
     retry: Retry = Retry()
     on_unknown: OnUnknown = OnUnknown.PARK
+    recipient: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +322,7 @@ def _channel(reader: _Reader, channel: Channel) -> ChannelSettings:
         worker_rate_limit=reader.take("WORKER_RATE_LIMIT", None, _optional(_celery_rate)),
         retry=_retry(reader.below("RETRY")),
         on_unknown=reader.take("ON_UNKNOWN", on_unknown, OnUnknown),
+        recipient=reader.take("RECIPIENT", None, _optional(_text)),
     )
     reader.finish()
     return values

@@ -25,6 +25,7 @@ from .enums import (
     SuppressionReason,
     WaitReason,
 )
+from .fields import MomentField
 from .lifecycle import FRESH, IN_FLIGHT, MOVES, TRIED, Move, status_of
 from .querysets import (
     APIKeyQuerySet,
@@ -88,7 +89,7 @@ class Tenant(models.Model):
         help_text="What its keys may give as `from` of an e-mail: shop@example.com, or "
         "@example.com for all of a domain; one on each line. Empty: nothing.",
     )
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = MomentField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ("name",)
@@ -106,10 +107,10 @@ class APIKey(models.Model):
     public_id = models.CharField(max_length=8, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
     scopes = models.JSONField(default=all_scopes, validators=[validate_scopes])
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
-    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = MomentField(db_default=Now(), editable=False)
+    expires_at = MomentField(null=True, blank=True)
+    revoked_at = MomentField(null=True, blank=True, editable=False)
+    last_used_at = MomentField(null=True, blank=True, editable=False)
 
     objects = APIKeyQuerySet.as_manager()
 
@@ -145,9 +146,9 @@ class Template(models.Model):
     version = models.PositiveIntegerField(
         default=0, editable=False, help_text="The number of the version in use."
     )
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    updated_at = models.DateTimeField(db_default=Now(), editable=False)
-    archived_at = models.DateTimeField(null=True, editable=False)
+    created_at = MomentField(db_default=Now(), editable=False)
+    updated_at = MomentField(db_default=Now(), editable=False)
+    archived_at = MomentField(null=True, editable=False)
 
     objects = TemplateQuerySet.as_manager()
 
@@ -171,7 +172,7 @@ class TemplateVersion(models.Model):
     number = models.PositiveIntegerField()
     content = models.JSONField(help_text="The text of each part of the message.")
     digest = models.CharField(max_length=64, editable=False)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = MomentField(db_default=Now(), editable=False)
 
     objects = TemplateVersionQuerySet.as_manager()
 
@@ -197,7 +198,7 @@ class Batch(models.Model):
     results = models.JSONField(
         null=True, editable=False, help_text="The answer to replay; kept only under a key."
     )
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = MomentField(db_default=Now(), editable=False)
 
     class Meta:
         verbose_name_plural = "batches"
@@ -232,9 +233,9 @@ class Digest(models.Model):
     max_count = models.PositiveSmallIntegerField()
     count = models.PositiveIntegerField(default=0)
     is_open = models.BooleanField(default=True)
-    created_at = models.DateTimeField(db_default=Now())
-    closes_at = models.DateTimeField()
-    closed_at = models.DateTimeField(null=True)
+    created_at = MomentField(db_default=Now())
+    closes_at = MomentField()
+    closed_at = MomentField(null=True)
     # Not a constraint: what it sends is pruned by its own age, and refers to the digest itself.
     notification = models.ForeignKey(
         "Notification",
@@ -292,9 +293,9 @@ class Notification(models.Model):
     )
     idempotency_key = models.CharField(max_length=255, null=True)
     fingerprint = models.CharField(max_length=64)
-    created_at = models.DateTimeField(db_default=Now())
-    send_at = models.DateTimeField(null=True)
-    expires_at = models.DateTimeField(null=True)
+    created_at = MomentField(db_default=Now())
+    send_at = MomentField(null=True)
+    expires_at = MomentField(null=True)
     trace = models.CharField(
         max_length=55,
         default="",
@@ -304,12 +305,12 @@ class Notification(models.Model):
 
     state = models.CharField(max_length=11, choices=State, default=State.QUEUED)
     receipt_state = models.SmallIntegerField(choices=ReceiptState, default=ReceiptState.NONE)
-    due_at = models.DateTimeField(db_default=Now())
-    publish_at = models.DateTimeField(db_default=Now())
+    due_at = MomentField(db_default=Now())
+    publish_at = MomentField(db_default=Now())
     wait_reason = models.CharField(max_length=12, choices=WaitReason, blank=True)
     wait_scope = models.CharField(max_length=100, blank=True)
     lease_token = models.UUIDField(null=True)
-    lease_until = models.DateTimeField(null=True)
+    lease_until = MomentField(null=True)
     cancel_requested = models.BooleanField(default=False)
 
     attempt_count = models.PositiveIntegerField(default=0)
@@ -319,9 +320,9 @@ class Notification(models.Model):
     duplicate_risk = models.BooleanField(default=False)
     provider = models.CharField(max_length=50, blank=True)
     provider_message_id = models.CharField(max_length=255, blank=True)
-    dispatched_at = models.DateTimeField(null=True)
-    sent_at = models.DateTimeField(null=True)
-    settled_at = models.DateTimeField(null=True)
+    dispatched_at = MomentField(null=True)
+    sent_at = MomentField(null=True)
+    settled_at = MomentField(null=True)
     error_code = models.CharField(max_length=50, blank=True)
     error_detail = models.CharField(max_length=500, blank=True)
 
@@ -479,7 +480,7 @@ class Attempt(models.Model):
     code = models.CharField(max_length=50, blank=True)
     detail = models.CharField(max_length=500, blank=True)
     duration_ms = models.PositiveIntegerField()
-    finished_at = models.DateTimeField(db_default=Now())
+    finished_at = MomentField(db_default=Now())
 
     class Meta:
         ordering = ("number",)
@@ -514,8 +515,8 @@ class Receipt(models.Model):
     event_id = models.CharField(max_length=255)
     kind = models.SmallIntegerField(choices=ReceiptState)
     code = models.CharField(max_length=50, blank=True, db_default=Value(""))
-    occurred_at = models.DateTimeField(db_default=Now())
-    received_at = models.DateTimeField(db_default=Now())
+    occurred_at = MomentField(db_default=Now())
+    received_at = MomentField(db_default=Now())
 
     class Meta:
         ordering = ("id",)
@@ -562,16 +563,16 @@ class Endpoint(models.Model):
     disabled_reason = models.CharField(
         max_length=9, choices=DisabledReason, blank=True, editable=False
     )
-    failing_since = models.DateTimeField(null=True, editable=False)
-    probe_at = models.DateTimeField(
+    failing_since = MomentField(null=True, editable=False)
+    probe_at = MomentField(
         null=True,
         editable=False,
         help_text="While it does nothing but fail: when one message may go ahead again.",
     )
     secret = models.CharField(max_length=255, editable=False)
     previous_secret = models.CharField(max_length=255, blank=True, editable=False)
-    previous_until = models.DateTimeField(null=True, editable=False)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    previous_until = MomentField(null=True, editable=False)
+    created_at = MomentField(db_default=Now(), editable=False)
 
     objects = EndpointQuerySet.as_manager()
 
@@ -603,8 +604,8 @@ class Suppression(models.Model):
         max_length=11, choices=SuppressionReason, default=SuppressionReason.MANUAL
     )
     note = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = MomentField(db_default=Now(), editable=False)
+    expires_at = MomentField(null=True, blank=True)
 
     objects = SuppressionQuerySet.as_manager()
 
@@ -643,7 +644,7 @@ class Preference(models.Model):
     time_zone = models.CharField(
         max_length=64, blank=True, help_text="Of the quiet hours, such as Europe/Berlin."
     )
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = MomentField(db_default=Now(), editable=False)
 
     objects = PreferenceQuerySet.as_manager()
 
@@ -699,7 +700,7 @@ class Pause(models.Model):
         max_length=100, help_text="The name of the channel, provider or tenant."
     )
     reason = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = MomentField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ("scope", "subject")
@@ -762,7 +763,7 @@ class Worker(models.Model):
     """A worker that has shown itself; `seen_at` is renewed while it lives."""
 
     name = models.CharField(max_length=255, primary_key=True)
-    seen_at = models.DateTimeField()
+    seen_at = MomentField()
     queues = models.JSONField(default=list, help_text="What it reads; empty where it did not say.")
 
     objects = WorkerQuerySet.as_manager()

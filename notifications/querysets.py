@@ -551,14 +551,14 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             known = Q(state__in=sorted(start | {State.SENT}))
             values |= {
                 "state": Case(When(known, then=Value(State.SENT.value)), default=F("state")),
-                "sent_at": Case(When(known & Q(sent_at=None), then=Now()), default=F("sent_at")),
-                "settled_at": Case(When(known, then=Now()), default=F("settled_at")),
+                "sent_at": _now_where(known & Q(sent_at=None), "sent_at"),
+                "settled_at": _now_where(known, "settled_at"),
             }
         else:
             unknown = Q(state=State.UNKNOWN)
             values |= {
                 "state": Case(When(unknown, then=Value(State.SENT.value)), default=F("state")),
-                "sent_at": Case(When(unknown & Q(sent_at=None), then=Now()), default=F("sent_at")),
+                "sent_at": _now_where(unknown & Q(sent_at=None), "sent_at"),
             }
         self.filter(pk__in=[row.pk for row in rising]).update(**values)
         return rising
@@ -585,6 +585,12 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         start, _ = MOVES[move]
         rows = self.filter(InState(start), pk__in=ids)
         return rows if token is None else rows.filter(lease_token=token)
+
+
+def _now_where(condition: Q, name: str) -> Case:
+    """The database's time in the rows that `condition` is true of; the others keep theirs."""
+    now = When(condition, then=Now())
+    return Case(now, default=F(name), output_field=models.DateTimeField())
 
 
 def _back_in_line() -> Case:

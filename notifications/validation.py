@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings as django_settings
+
 from .addresses import AddressError
 from .channels import CHANNELS, CONTENT_FIELDS, ChannelRow
 from .email_content import address_of
@@ -331,9 +333,12 @@ def parse_context(value: Any) -> dict[str, Any]:
 
 
 def parse_time(value: Any) -> datetime:
-    """The time in UTC of an aware datetime or RFC 3339 text; raises ContentError (a ValueError)."""
+    """The time in UTC of an aware datetime or RFC 3339 text; raises ContentError (a ValueError).
+
+    In a project without USE_TZ datetimes are local time, as all of them are there.
+    """
     if isinstance(value, datetime):
-        return _aware(value)
+        return _aware(value if django_settings.USE_TZ else value.astimezone())
     if not RFC3339.fullmatch(_string(value)):
         raise ContentError("invalid_time", "write RFC 3339 with an offset: 2030-01-31T08:00:00Z")
     try:

@@ -16,6 +16,7 @@ from django.test import SimpleTestCase, TransactionTestCase
 from kombu import Connection
 
 from notifications.gates import forget_gates
+from notifications.pipeline import policy
 from notifications.pipeline.window import forget_windows
 from notifications.worker.configure import queues
 from tests.processes import Processes, environment
@@ -66,9 +67,10 @@ def _servers_are_closed() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _gates_are_forgotten() -> Iterator[None]:
-    """What a process has heard of circuits and paces lasts a moment longer than a test's rows."""
+    """What a process has heard of circuits, paces and pauses outlasts a test's rows by a moment."""
     yield
     forget_gates()
+    policy.forget()
     forget_windows()
 
 

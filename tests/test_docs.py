@@ -260,6 +260,7 @@ def test_the_settings_of_the_readme_are_usable_and_complete() -> None:
         ("PROVIDERS", conf.ProviderSettings, ("PROVIDERS", "mine")),
         ("CIRCUIT", conf.CircuitSettings, ("PROVIDERS", "mine", "CIRCUIT")),
         ("GATES", conf.GateSettings, ("GATES",)),
+        ("MAIL", conf.MailSettings, ("MAIL",)),
     ],
 )
 def test_every_setting_is_listed_with_its_default(

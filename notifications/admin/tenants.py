@@ -1,5 +1,6 @@
 """Tenants and their API keys; a key's secret is shown in one answer and kept nowhere."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
@@ -8,10 +9,10 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
 from .. import api_keys
 from ..enums import KeyScope
+from ..fields import utc
 from ..models import APIKey, Tenant
 from .lists import ModelAdmin, ModelForm
 from .policy import EffectiveAtOnce
@@ -35,7 +36,7 @@ class TenantAdmin(EffectiveAtOnce, ModelAdmin):
 class APIKeyForm(ModelForm):
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]
-        if expires_at and expires_at <= timezone.now():
+        if expires_at and utc(expires_at) <= datetime.now(UTC):
             raise forms.ValidationError("This time has passed; the key would never work.")
         return expires_at
 
@@ -76,7 +77,7 @@ class APIKeyAdmin(ModelAdmin):
     def state(self, key: APIKey) -> str:
         if key.revoked_at:
             return "revoked"
-        expired = key.expires_at and key.expires_at <= timezone.now()
+        expired = key.expires_at and key.expires_at <= datetime.now(UTC)
         return "expired" if expired else "live"
 
     @admin.action(description="Revoke selected API keys", permissions=["change"])

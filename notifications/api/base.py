@@ -1,9 +1,9 @@
 """What all our views have in common, whatever a project has set for its own."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar, cast
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.http import HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
@@ -29,6 +29,8 @@ from .problems import (
 from .query import check, check_names, parse_id
 from .request_limit import count_request
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -42,6 +44,13 @@ class OnlyJSON(BaseContentNegotiation):
         self, request: Request, renderers: Any, format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         return renderers[0], renderers[0].media_type
+
+
+def outside_of_transactions(view: Callable[P, R]) -> Callable[P, R]:
+    """For `view`, ATOMIC_REQUESTS does not hold, on whatever database the notifications live."""
+    for alias in connections:
+        view = transaction.non_atomic_requests(alias)(view)
+    return view
 
 
 class View(APIView):
@@ -58,7 +67,7 @@ class View(APIView):
     metadata_class = None
 
     # Accepting commits before it answers: it must not wait for ATOMIC_REQUESTS to do so.
-    @transaction.non_atomic_requests
+    @outside_of_transactions
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         origin = Origin(request_id_of(request), request.headers.get("traceparent", ""))
         with within(origin):

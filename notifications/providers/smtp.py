@@ -219,9 +219,9 @@ class SmtpSession:
 
     def _drop(self) -> None:
         """Hang up without a word: whoever is silent would let QUIT wait as well."""
-        # Django keeps a connection whose TLS or login failed under this name.
+        # Newer Djangos keep a connection whose TLS or login failed under the second name.
         for name in ("connection", "_partial_connection"):
-            if smtp := getattr(self.backend, name):
+            if smtp := getattr(self.backend, name, None):
                 smtp.close()
             setattr(self.backend, name, None)
 

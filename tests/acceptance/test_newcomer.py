@@ -40,13 +40,17 @@ class Mailbox:
         return "250 OK"
 
     def arrived(self) -> dict[str, EmailMessage]:
-        found = {}
+        recipients = [envelope.rcpt_tos[0] for envelope in self.envelopes]
+        return dict(zip(recipients, self.messages(), strict=True))
+
+    def messages(self) -> list[EmailMessage]:
+        found = []
         for envelope in self.envelopes:
             content = envelope.content
             assert isinstance(content, bytes)
             message = message_from_bytes(content, policy=policy.default)
             assert isinstance(message, EmailMessage)
-            found[envelope.rcpt_tos[0]] = message
+            found.append(message)
         return found
 
 

@@ -22,7 +22,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 
 from notifications.enums import Channel
-from notifications.messages import Message, Outcome
+from notifications.messages import Attachment, Message, Outcome, recipients_of
 from notifications.providers import smtp
 from notifications.providers.django_email import DjangoEmailProvider
 from notifications.providers.registry import forget_providers, get_provider
@@ -647,3 +647,72 @@ def test_it_sends_email_and_promises_nothing_more():
     assert DjangoEmailProvider.channels == {Channel.EMAIL}
     assert not DjangoEmailProvider.honours_key
     assert not DjangoEmailProvider.reports_delivery
+
+
+PIXEL = bytes(range(256))
+FULL = {
+    "from": "Orders <orders@example.net>",
+    "reply_to": ["Help <help@example.net>", "office@example.net"],
+    "cc": ["bob@example.org"],
+    "bcc": ["eve@example.org"],
+    "headers": {"X-Campaign": "spring", "In-Reply-To": "<first@example.com>"},
+}
+
+
+def full(*files: Attachment, **content: Any) -> Message:
+    told = {"attachments": [file.described() for file in files]} if files else {}
+    content = {"subject": "s", "body": "Hi", "html": "<p>Hi</p>", **content, **told}
+    sent = message(Channel.EMAIL, "ada@example.org", content=content, attachments=files)
+    return replace(sent, recipients=recipients_of(sent.to, content))
+
+
+def test_all_that_an_email_may_have_arrives(provider: DjangoEmailProvider, script: Script):
+    files = (
+        Attachment("Übersicht.csv", "text/csv", b"a,b\r\n1,2\n"),
+        Attachment("logo.png", "image/png", PIXEL, "logo"),
+    )
+    sent = full(*files, **FULL)
+    assert brief(send(provider, sent, to("bob"))) == [("accepted", "")] * 2
+    arrived = next(a for a in script.arrived if len(a.recipients) > 1)
+    got = parsed(arrived)
+    assert arrived.sender == "orders@example.net"
+    assert arrived.recipients == ["ada@example.org", "bob@example.org", "eve@example.org"]
+    assert (got["From"], got["To"], got["Cc"]) == (FULL["from"], sent.to, "bob@example.org")
+    assert got["Reply-To"] == "Help <help@example.net>, office@example.net"
+    assert (got["X-Campaign"], got["In-Reply-To"]) == ("spring", "<first@example.com>")
+    assert got["Message-ID"] == f"<{sent.key}@example.net>"
+    assert b"eve@" not in arrived.data
+    csv, logo = got.iter_attachments()
+    assert (csv.get_filename(), csv.get_content_type()) == ("Übersicht.csv", "text/csv")
+    assert csv.get_payload(decode=True) == files[0].data
+    assert (logo["Content-ID"], logo.get_content_disposition()) == ("<logo>", "inline")
+    assert logo.get_payload(decode=True) == PIXEL
+    assert got.get_body(("html",)).get_content().strip() == "<p>Hi</p>"
+
+
+def test_who_is_left_out_of_the_envelope_is_left_out_of_the_headers(
+    provider: DjangoEmailProvider, script: Script
+):
+    send(provider, replace(full(**FULL), recipients=("ada@example.org", "eve@example.org")))
+    assert script.arrived[0].recipients == ["ada@example.org", "eve@example.org"]
+    assert parsed(script.arrived[0])["Cc"] is None
+
+
+def test_without_the_bytes_of_its_files_it_is_not_sent(
+    provider: DjangoEmailProvider, script: Script
+):
+    lost = replace(full(Attachment("a.pdf", "application/pdf", b"%PDF")), attachments=())
+    assert brief(send(provider, lost)) == [("permanent", "invalid_message")]
+    assert script.arrived == []
+
+
+def test_a_backend_that_leads_back_to_us_is_refused(settings):
+    ours = "notifications.mail.EmailBackend"
+    if hasattr(settings, "MAILERS"):
+        settings.MAILERS = {"default": {"BACKEND": ours}}
+    else:
+        settings.EMAIL_BACKEND = ours
+    [problem] = DjangoEmailProvider.problems({"FROM": FROM})
+    assert "to itself" in problem
+    with pytest.raises(ImproperlyConfigured):
+        make()

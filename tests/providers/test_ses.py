@@ -1,7 +1,9 @@
 """Amazon SES, by real HTTP: a server that is told how to answer, and moto for the whole way."""
 
+import email
 import json
 import logging
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from notifications.enums import Channel
-from notifications.messages import Message
+from notifications.messages import Attachment, Message
 from notifications.providers.ses import SESProvider
 from tests.servers.moto import MotoServer
 
@@ -27,7 +29,7 @@ def make(url: str, timeout: float = 5.0, **options: Any) -> SESProvider:
     return SESProvider("ses", {"FROM": FROM, **ACCESS, "ENDPOINT_URL": url, **options}, timeout)
 
 
-def to(local: str, **content: str) -> Message:
+def to(local: str, **content: Any) -> Message:
     values = {"content": content} if content else {}
     return message(Channel.EMAIL, f"{local}@example.org", **values)
 
@@ -41,7 +43,7 @@ def refusal(status: int, code: str, text: str, **headers: str) -> Answer:
 def answer(request: Request) -> Answer | str:
     """What a recipient's name says; its id is made of our tag, so that order can be judged."""
     sent = json.loads(request.body)
-    [recipient] = sent["Destination"]["ToAddresses"]
+    recipient = sent["Destination"]["ToAddresses"][0]
     word = recipient.partition("@")[0]
     odd = {"reset": RESET, "hang": HANG, "odd": Answer(200, b"<html>")}
     if word in odd:
@@ -340,3 +342,39 @@ def test_nothing_is_said_of_the_message_even_when_everything_is_logged(
         send(provider, to("ada"), to("MessageRejected"), to("reset"))
     assert "example.org" not in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_senders_copies_and_answers_go_as_fields(server: Server, provider: SESProvider):
+    content = {"from": "Müller <a@example.net>", "reply_to": ["b@example.net"], "cc": ["c@x.org"]}
+    sent = to("ada", subject="s", body="b", **content)
+    send(provider, replace(sent, recipients=("ada@example.org", "c@x.org")))
+    arrived = json.loads(server.arrived[0].body)
+    assert arrived["FromEmailAddress"].endswith("<a@example.net>")
+    assert arrived["FromEmailAddress"].isascii()
+    assert arrived["ReplyToAddresses"] == ["b@example.net"]
+    copies = {"ToAddresses": ["ada@example.org"], "CcAddresses": ["c@x.org"]}
+    assert arrived["Destination"] == copies
+
+
+def test_files_and_headers_go_in_a_whole_message(server: Server, provider: SESProvider):
+    file = Attachment("a.pdf", "application/pdf", b"%PDF")
+    content = {"headers": {"X-Campaign": "spring"}, "attachments": [file.described()]}
+    sent = to("ada", subject="s", body="b", **content)
+    link = "https://notify.example.com/unsubscribe/x:y:z"
+    send(provider, replace(sent, attachments=(file,), unsubscribe_url=link))
+    arrived = json.loads(server.arrived[0].body)
+    raw = email.message_from_bytes(b64decode(arrived["Content"]["Raw"]["Data"]))
+    assert arrived["Destination"] == {"ToAddresses": ["ada@example.org"]}
+    assert arrived["EmailTags"] == [{"Name": "notification-id", "Value": sent.key}]
+    assert (raw["From"], raw["X-Campaign"], raw["X-Notification-ID"]) == (FROM, "spring", sent.key)
+    assert raw["List-Unsubscribe"] == f"<{link}>"
+    assert b"%PDF" in [part.get_payload(decode=True) for part in raw.walk()]
+
+
+def test_a_complete_message_goes_as_it_is(server: Server, provider: SESProvider):
+    mime = b"Subject: s\r\nFrom: a@example.net\r\n\r\nbody\r\n"
+    sent = replace(to("ada", mime=""), mime=mime, recipients=("ada@example.org", "c@x.org"))
+    send(provider, sent)
+    arrived = json.loads(server.arrived[0].body)
+    assert b64decode(arrived["Content"]["Raw"]["Data"]) == mime
+    assert arrived["Destination"] == {"ToAddresses": ["ada@example.org", "c@x.org"]}

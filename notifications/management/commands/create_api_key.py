@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
-from django.utils import timezone
 
 from ...api_keys import make_key
 from ...enums import KeyScope
@@ -79,7 +78,7 @@ def parse_expiry(text: str) -> datetime:
         raise ArgumentTypeError(f"{text!r} is not a date such as 2027-01-31") from error
     if moment.tzinfo is None:
         raise ArgumentTypeError("a time needs its offset, such as 2027-01-31T12:00+01:00")
-    if moment <= timezone.now():
+    if moment <= datetime.now(UTC):
         raise ArgumentTypeError("this time has passed; the key would never work")
     return moment
 
