@@ -22,7 +22,7 @@ from tests.servers.base import free_port
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(600)]
 
-COUNT = int(os.environ.get("ADDING_UP", "1500"))
+COUNT = int(os.environ.get("ADDING_UP", "900"))
 CALL = 50
 IN_HAND = 2 * 100 + 4 * CALL
 """What a killed process may have committed and not yet counted: a window or a call a thread."""
