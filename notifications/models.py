@@ -810,9 +810,9 @@ class Job(models.Model):
     changed = models.PositiveBigIntegerField(default=0, editable=False)
     asked = models.PositiveBigIntegerField(default=0, editable=False)
     lease_token = models.UUIDField(null=True, editable=False)
-    lease_until = models.DateTimeField(null=True, editable=False)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    finished_at = models.DateTimeField(null=True, editable=False)
+    lease_until = MomentField(null=True, editable=False)
+    created_at = MomentField(db_default=Now(), editable=False)
+    finished_at = MomentField(null=True, editable=False)
 
     class Meta:
         ordering = ("-id",)
@@ -832,7 +832,7 @@ class MinuteCount(models.Model):
     """How often something happened in a minute: what the dashboard draws; see `minutes`."""
 
     id = models.BigAutoField(primary_key=True)
-    minute = models.DateTimeField()
+    minute = MomentField()
     what = models.CharField(max_length=10, choices=Counted)
     channel = models.CharField(max_length=10)
     label = models.CharField(max_length=110)
