@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -26,39 +25,19 @@ from notifications.models import Attachment, Notification, Template, Tenant
 from notifications.pipeline.control import cancel
 from notifications.pipeline.deliver import deliver
 from notifications.pipeline.prune import prune
-from notifications.providers.registry import forget_providers
 from tests.moving.settings import ELSEWHERE
 from tests.pipeline.factories import make_due
 from tests.processes import ROOT
-from tests.providers.smtp_server import Script, Server
-from tests.test_mail import DJANGOS, PROVIDER, unified
+from tests.providers.smtp_server import Script
+from tests.test_mail import unified
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "elsewhere"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "elsewhere"]),
+    pytest.mark.usefixtures("script"),
+]
 
 SHOP, ADA = "Shop <shop@example.com>", "Ada <ada@example.org>"
 LATER = timezone.now() + timedelta(days=2)
-
-
-@pytest.fixture(scope="module")
-def smtp() -> Iterator[Server]:
-    server = Server(Script())
-    server.start()
-    yield server
-    server.stop(no_assert=True)
-
-
-@pytest.fixture(autouse=True)
-def script(settings: Any, smtp: Server) -> Iterator[Script]:
-    """Where all e-mails go, of django-post_office and of ours alike."""
-    smtp.handler.arrived.clear()
-    settings.EMAIL_BACKEND = DJANGOS
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", smtp.port
-    settings.NOTIFICATIONS = {
-        "CHANNELS": {"email": {"PROVIDERS": ["smtp"]}},
-        "PROVIDERS": {"smtp": {"BACKEND": PROVIDER, "OPTIONS": {"BACKEND": DJANGOS}}},
-    }
-    yield smtp.handler
-    forget_providers()
 
 
 def import_all(*arguments: str) -> str:

@@ -14,10 +14,10 @@ from tests.processes import ROOT
 HERE = Path(__file__).parent
 
 
-def run(name: str, env: Mapping[str, str]) -> None:
-    command = [sys.executable, "-m", "pytest", str(HERE / name), "-q", "-p", "no:cacheprovider"]
+def run(env: Mapping[str, str], *names: str) -> None:
+    files = [str(HERE / name) for name in names]
     done = subprocess.run(
-        [*command, "--ds", "tests.moving.settings"],
+        [sys.executable, "-m", "pytest", *files, *OPTIONS],
         env={**os.environ, **env},
         cwd=ROOT,
         capture_output=True,
@@ -28,10 +28,14 @@ def run(name: str, env: Mapping[str, str]) -> None:
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout
 
 
-def test_the_import_from_post_office() -> None:
-    run("inside_post_office.py", {"TEST_DB": "sqlite"})
+OPTIONS = ("-q", "-p", "no:cacheprovider", "--ds", "tests.moving.settings")
+
+
+def test_the_import_from_post_office_and_the_guides() -> None:
+    run({"TEST_DB": "sqlite"}, "inside_post_office.py", "inside_guides.py")
 
 
 @pytest.mark.postgres
 def test_the_import_from_post_office_on_postgresql(postgres_url: str) -> None:
-    run("inside_post_office.py", {"TEST_DB": "postgres", "TEST_DATABASE_URL": postgres_url})
+    env = {"TEST_DB": "postgres", "TEST_DATABASE_URL": postgres_url}
+    run(env, "inside_post_office.py")
