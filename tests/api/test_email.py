@@ -46,7 +46,7 @@ def test_attachments_are_stored_beside_the_row_and_described_in_it(api: API) -> 
 def test_attachments_belong_to_what_a_key_stands_for(api: API) -> None:
     keyed = EMAIL | {"idempotency_key": "k", "attachments": [PDF]}
     assert [api.post("/notify", keyed).status_code for _ in range(2)] == [202, 200]
-    other = {**PDF, "content": b64encode(b"other").decode()}
+    other = {**PDF, "content": b64encode(b"%PNG").decode()}
     assert api.post("/notify", keyed | {"attachments": [other]}).status_code == 422
     assert api.post("/notify", keyed | {"attachments": []}).status_code == 422
     assert Attachment.objects.count() == 1
