@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from ..enums import AttemptOutcome, Channel
@@ -123,14 +123,4 @@ class ScriptedProvider(SimulatedProvider):
 
 def _told(message: Message, step: str) -> Message:
     """The message as the simulated provider understands it, with what to do."""
-    return Message(
-        key=message.key,
-        channel=message.channel,
-        tenant=message.tenant,
-        to=message.to,
-        content=message.content,
-        metadata={**message.metadata, HINT: step},
-        attempt=message.attempt,
-        secrets=message.secrets,
-        unsubscribe_url=message.unsubscribe_url,
-    )
+    return replace(message, metadata={**message.metadata, HINT: step})
