@@ -5,6 +5,7 @@ import email.policy
 from datetime import timedelta
 from typing import Any
 
+import django
 import pytest
 from django.core.mail import EmailMultiAlternatives, send_mail
 from django.db import transaction
@@ -74,6 +75,9 @@ def test_from_send_mail(settings: Any, script: Script) -> None:
     assert Notification.objects.count() == 2
 
 
+@pytest.mark.skipif(
+    django.VERSION >= (6, 0), reason="django-celery-email 3.0 fails there: no `mixed_subtype`"
+)
 def test_from_django_celery_email_with_messages_still_in_the_broker(
     settings: Any, script: Script
 ) -> None:

@@ -28,7 +28,7 @@ def run(env: Mapping[str, str], *names: str) -> None:
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout
 
 
-OPTIONS = ("-q", "-p", "no:cacheprovider", "--ds", "tests.moving.settings")
+OPTIONS = ("-q", "-p", "no:cacheprovider", "--nomigrations", "--ds", "tests.moving.settings")
 
 
 def test_the_import_from_post_office_and_the_guides() -> None:
