@@ -19,7 +19,10 @@ STYLE = """
     .way { stroke: #475569; stroke-width: 2; }
     .from { fill: #ffffff; stroke: #475569; stroke-width: 2; }
     .to { fill: #1d4ed8; }
-    .waiting { fill: #fef9c3; } .held { fill: #dcfce7; } .end { fill: #e2e8f0; } .else { fill: #dbeafe; }
+    .waiting { fill: #fef9c3; }
+    .held { fill: #dcfce7; }
+    .open { fill: #dbeafe; }
+    .end { fill: #e2e8f0; }
 """
 
 
@@ -34,7 +37,8 @@ def draw() -> str:
   <title id="title">Which state may follow which</title>
   <desc id="text">{" ".join(_said(move) for move in MOVES)}</desc>
   <style>{STYLE}  </style>
-  <rect x="0.5" y="0.5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="10" fill="#ffffff" stroke="#cbd5e1"/>
+  <rect x="0.5" y="0.5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="10"
+        fill="#ffffff" stroke="#cbd5e1"/>
 {lines}
 </svg>
 """
@@ -52,7 +56,7 @@ def _column(column: int, state: State) -> list[str]:
 
 def _kind(state: State) -> str:
     kinds = {"waiting": WAITING | {State.IN_DIGEST}, "held": IN_FLIGHT, "end": TERMINAL}
-    return next((name for name, states in kinds.items() if state in states), "else")
+    return next((name for name, states in kinds.items() if state in states), "open")
 
 
 def _row(row: int, move: Move) -> list[str]:
@@ -75,16 +79,23 @@ def _mark(kind: str, radius: int, move: Move, state: State, x: int, y: int) -> s
 
 def _legend() -> list[str]:
     y = HEIGHT - 20
-    texts = {36: "may start there", 176: "may end there"}
-    kinds = {310: ("waiting", "waits"), 400: ("held", "held by a worker"), 540: ("end", "ended")}
+    texts = {
+        36: "may start there",
+        176: "may end there",
+        316: "waits",
+        406: "held by a worker",
+        556: "nobody knows",
+        690: "ended",
+    }
+    kinds = {280: "waiting", 370: "held", 520: "open", 654: "end"}
     return [
-        f'<circle class="from" cx="20" cy="{y}" r="9"/><circle class="to" cx="160" cy="{y}" r="5"/>',
-        *(f'<text class="note" x="{x}" y="{y + 4}">{text}</text>' for x, text in texts.items()),
+        f'<circle class="from" cx="20" cy="{y}" r="9"/>',
+        f'<circle class="to" cx="160" cy="{y}" r="5"/>',
         *(
-            f'<rect class="{kind}" x="{x - 36}" y="{y - 4}" width="30" height="8" rx="4"/>'
-            f'<text class="note" x="{x}" y="{y + 4}">{text}</text>'
-            for x, (kind, text) in kinds.items()
+            f'<rect class="{k}" x="{x}" y="{y - 4}" width="30" height="8"/>'
+            for x, k in kinds.items()
         ),
+        *(f'<text class="note" x="{x}" y="{y + 4}">{text}</text>' for x, text in texts.items()),
     ]
 
 
