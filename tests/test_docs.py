@@ -15,11 +15,12 @@ from xml.etree import ElementTree
 import pytest
 from django.core.management import get_commands
 from django.db.models.functions import Now
+from django.dispatch import Signal
 from django.test import Client
 from django.urls import URLPattern
 from django.utils.module_loading import import_string
 
-from notifications import conf, urls
+from notifications import conf, exceptions, notify, signals, urls
 from notifications.api.query import LIST_PARAMETERS
 from notifications.api_keys import make_key
 from notifications.channels import CONTENT_FIELDS
@@ -477,6 +478,30 @@ def test_the_requests_of_the_page_on_preferences_are_answered_as_shown() -> None
         for expected in map(json.loads, shown):
             assert {name: said[name] for name in expected} == _without_ids_and_times(expected)
     assert len(requests) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_page_on_signals_and_errors_lists_all_and_its_examples_work() -> None:
+    page = DOCS / "signals.md"
+    declared = {name for name, value in vars(signals).items() if isinstance(value, Signal)}
+    assert names(page, "Signals") == declared
+    source = (ROOT / "notifications" / "signals.py").read_text()
+    for name, first in re.findall(r'^(\w+) = Signal\(\)\n"""(.*)', source, re.MULTILINE):
+        told, _ = table(page, "Signals")[f"`{name}`"]
+        assert re.findall(r"`(\w+)`", told) == re.findall(r"`(\w+)`", first), name
+    listed = {getattr(exceptions, name) for name in names(page, "Errors")}
+    assert all(issubclass(error, exceptions.NotificationError) for error in listed)
+    listen, refuse = blocks(page, "python")
+    space: dict[str, Any] = {}
+    exec(compile(refuse, page.name, "exec"), space)
+    assert {pointer for pointer, _ in space["reasons"]} == {"/to", "/body"}
+    exec(compile(listen, page.name, "exec"), space)
+    try:
+        row = notify("sms", to="+14155550123", body="Hello")
+        deliver(Channel.SMS, [row.pk])
+    finally:
+        signals.notification_settled.disconnect(space["keep"])
+    assert space["seen"] == [("sms", "delivered")]
 
 
 @pytest.mark.django_db

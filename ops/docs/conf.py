@@ -14,7 +14,7 @@ project = "Notifications"
 html_title = "Notification delivery engine"
 root_doc = "docs/README"
 extensions = ["myst_parser"]
-include_patterns = ["*.md", "docs/**.md", "bench/**.md"]
+include_patterns = ["*.md", "docs/**.md", "bench/**.md", "examples/**.md"]
 exclude_patterns = [".*", "var"]
 source_suffix = {".md": "markdown"}
 
