@@ -29,7 +29,9 @@ from notifications.lifecycle import MOVES, STATUS_OF_STATE, Move, status_of
 from notifications.models import Tenant, Worker
 from notifications.pipeline import policy, rescue, templates, tick
 from notifications.pipeline.deliver import deliver
+from notifications.providers.base import Provider
 from notifications.providers.simulated import OUTCOMES, WITH_AMOUNT
+from notifications.providers.webhook import WebhookProvider
 from notifications.rendering import Part, compile_part, nodes, render, syntax
 from notifications.rendering.filters import FILTERS
 from notifications.settlements import RETRY_GRACE_SECONDS
@@ -385,6 +387,12 @@ def test_the_recovery_times_follow_from_the_settings() -> None:
     }
     for fault, seconds in times.items():
         assert f"| {fault} | {seconds:g} s" in text
+
+
+def test_the_windows_are_those_that_are_told() -> None:
+    assert (Provider.window, WebhookProvider.window) == (20, 32)
+    assert "(twenty messages, 32 webhooks)" in (DOCS / "concepts.md").read_text()
+    assert "one window, which is twenty, 32 webhooks" in README.read_text()
 
 
 # Diagrams and decisions
