@@ -28,12 +28,21 @@ from uuid import uuid4
 from django.db import transaction
 from django.utils import timezone
 from notifications import notify
-from notifications.models import Notification
+from notifications.enums import Channel
+from notifications.messages import TemplateDraft
+from notifications.models import Digest, Notification, Tenant
+from notifications.pipeline.template_store import put
 for number in range(3):
     notify("sms", to="+14155550123", body=f"{number}", idempotency_key=f"{number}")
 later = timezone.now() + timedelta(days=2000)
 notify("sms", to="+14155550123", body="later", send_at=later, idempotency_key="later")
 notify("webhook", to="https://example.com/", payload={}, idempotency_key="hook")
+template = TemplateDraft(Channel.SMS, {"body": "{{ count }} comments"})
+put(Tenant.objects.get(), "comments", template)
+for key in "ab":
+    rule = {"key": "k", "template": "comments", "window": 600}
+    notify("sms", to="+14155550123", body=key, idempotency_key=key, digest=rule)
+Digest.objects.update(closes_at=timezone.now())
 claimed = Notification.objects.get(idempotency_key="2")
 with transaction.atomic():
     Notification.objects.claim([claimed.pk], uuid4(), 0.001)
@@ -41,14 +50,16 @@ with transaction.atomic():
 DELIVER = """
 from notifications.models import Notification
 from notifications.pipeline.deliver import deliver
+from notifications.pipeline.digests import close_due
+close_due()
 for channel in ("sms", "webhook"):
-    rows = Notification.objects.filter(channel=channel).exclude(idempotency_key="later")
+    rows = Notification.objects.filter(channel=channel).exclude(send_at__isnull=False)
     deliver(channel, list(rows.values_list("pk", flat=True)))
 """
 TELL = """
 from notifications.models import Notification
 found = Notification.objects.order_by("idempotency_key")
-print(*(f"{row.idempotency_key}:{row.status}" for row in found))
+print(*(f"{row.idempotency_key.partition(':')[0]}:{row.status}" for row in found))
 """
 
 
@@ -59,7 +70,10 @@ def restored(fresh_postgres_database: str, postgres_url: str, tmp_path: Path) ->
     dump = str(tmp_path / "notifications.dump")
     tool("pg_dump", "--format=custom", f"--file={dump}", fresh_postgres_database)
     sent = run(fresh_postgres_database, tmp_path, DELIVER + TELL)
-    assert sent == "0:delivered 1:delivered 2:queued hook:delivered later:scheduled"
+    assert (
+        sent
+        == "0:delivered 1:delivered 2:queued a:digested b:digested digest:delivered hook:delivered later:scheduled"
+    )
     with new_database(postgres_url) as url:
         tool("pg_restore", "--no-owner", "--exit-on-error", f"--dbname={url}", dump)
         yield url
@@ -68,7 +82,10 @@ def restored(fresh_postgres_database: str, postgres_url: str, tmp_path: Path) ->
 @pytest.mark.postgres
 def test_without_the_steps_what_was_sent_is_sent_again(restored: str, tmp_path: Path) -> None:
     again = run(restored, tmp_path, DELIVER + TELL)
-    assert again == "0:delivered 1:delivered 2:queued hook:delivered later:scheduled"
+    assert (
+        again
+        == "0:delivered 1:delivered 2:queued a:digested b:digested digest:delivered hook:delivered later:scheduled"
+    )
 
 
 @pytest.mark.postgres
@@ -77,15 +94,18 @@ def test_by_the_steps_of_the_page_nothing_is_sent_again_and_nothing_is_lost(
 ) -> None:
     end = datetime.now(UTC).isoformat()
     held = run(restored, tmp_path, PAUSE.replace(END, end) + DELIVER + TELL)
-    assert held == "0:queued 1:queued 2:queued hook:queued later:scheduled"
+    assert held == "0:queued 1:queued 2:queued a:cancelled b:cancelled hook:queued later:scheduled"
 
     cancelled = run(restored, tmp_path, CANCEL + UNPAUSE + DELIVER + TELL)
     assert cancelled == (
-        "3 cancelled\n0:cancelled 1:cancelled 2:cancelled hook:delivered later:scheduled"
+        "5 cancelled\n0:cancelled 1:cancelled 2:cancelled a:cancelled b:cancelled hook:delivered later:scheduled"
     )
 
     retried = run(restored, tmp_path, RETRY + DELIVER + TELL)
-    assert retried == "0:delivered 1:delivered 2:delivered hook:delivered later:scheduled"
+    assert (
+        retried
+        == "0:delivered 1:delivered 2:delivered a:delivered b:delivered hook:delivered later:scheduled"
+    )
 
 
 UNPAUSE = """
