@@ -116,10 +116,11 @@ def test_a_very_long_lane_is_estimated_and_says_so(monkeypatch: pytest.MonkeyPat
 
 def test_it_takes_as_many_statements_for_many_as_for_few() -> None:
     make(5)
-    look()
+    policy.current()
     with CaptureQueriesContext(connection) as few:
         look()
     make(300, State.RETRY_WAIT, error_code="x")
+    policy.current()  # or it is read anew on the way, as it is every few seconds
     with CaptureQueriesContext(connection) as many:
         look()
     assert len(few) == len(many) <= 5
