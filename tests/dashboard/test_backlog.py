@@ -119,7 +119,7 @@ def test_it_takes_as_many_statements_for_many_as_for_few() -> None:
     make(5)
     few = statements()
     make(300, State.RETRY_WAIT, error_code="x")
-    assert few == statements() <= 5
+    assert few == statements() <= 6
 
 
 def statements() -> int:
@@ -147,7 +147,7 @@ def test_beside_a_large_table_no_statement_reads_all_of_it() -> None:
     with CaptureQueriesContext(connection) as queries:
         assert look().lanes[SMS].waiting == 2001
     ours = [q["sql"] for q in queries if "notifications_notification" in q["sql"]]
-    assert len(ours) >= 3
+    assert len(ours) >= 2
     with connection.cursor() as cursor:
         for sql in ours:
             cursor.execute(f"EXPLAIN {sql}")
