@@ -113,7 +113,7 @@ class _Shared(Collector):
     """What all processes have counted; what nobody has counted yet is there by its name."""
 
     def collect(self) -> Iterator[Metric]:
-        files = MultiProcessCollector(None)  # type: ignore[no-untyped-call]  # it has no types
+        files: Any = MultiProcessCollector(None)  # type: ignore[no-untyped-call]  # it has no types
         found = {metric.name: metric for metric in files.collect()}
         for ours in METRICS:
             for empty in ours.describe():
