@@ -123,7 +123,7 @@ def check_mail_tenants(databases: Sequence[str] | None = None, **_: Any) -> list
     return [
         Warning(
             f'There is no tenant "{name}": e-mails of Django\'s that are for it are refused.',
-            hint=f"Create it: manage.py create_api_key {name} --create, or in the admin.",
+            hint=f"Create it: manage.py create_api_key {name}, or in the admin.",
             id=f"{TAG}.W012",
         )
         for name in sorted(missing - known)

@@ -6,6 +6,7 @@ to type instead. `manage.py check` shows the problems; `get_settings` refuses to
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -245,7 +246,7 @@ class _Reader:
         try:
             return convert(self.raw.pop(key))
         except ValueError as error:
-            self.problem(key, f"is unusable: {error}.", f"The default is {default!r}.")
+            self.problem(key, f"is unusable: {error}.", f"The default is {_shown(default)}.")
             return default
 
     def below(self, key: str) -> "_Reader":
@@ -255,6 +256,19 @@ class _Reader:
     def finish(self) -> None:
         for key in self.raw:
             self.problem(str(key), "is not a known key.", f"Known are: {', '.join(self.known)}.")
+
+
+def _shown(default: Any) -> str:
+    """As it is typed in the settings."""
+    if default in (NO_RATES, None):
+        return "to leave it out"
+    return repr(str(default) if isinstance(default, StrEnum) else default)
+
+
+def _on_unknown(value: Any) -> OnUnknown:
+    if value not in set(OnUnknown):
+        raise ValueError(f"it must be {' or '.join(map(repr, map(str, OnUnknown)))}")
+    return OnUnknown(value)
 
 
 def _providers(reader: _Reader) -> dict[str, ProviderSettings]:
@@ -321,7 +335,7 @@ def _channel(reader: _Reader, channel: Channel) -> ChannelSettings:
         rate_limit=reader.take("RATE_LIMIT", NO_RATES, _rates),
         worker_rate_limit=reader.take("WORKER_RATE_LIMIT", None, _optional(_celery_rate)),
         retry=_retry(reader.below("RETRY")),
-        on_unknown=reader.take("ON_UNKNOWN", on_unknown, OnUnknown),
+        on_unknown=reader.take("ON_UNKNOWN", on_unknown, _on_unknown),
         recipient=reader.take("RECIPIENT", None, _optional(_text)),
     )
     reader.finish()

@@ -33,6 +33,16 @@ def test_the_sample_project_has_no_problem() -> None:
     [
         ({"CHANELS": {}}, "E001", ["CHANELS", "not a known key"]),
         ({"CHANNELS": {"email": {"RATE_LIMIT": "fast"}}}, "E001", ["RATE_LIMIT", "50/s"]),
+        (
+            {"CHANNELS": {"email": {"ON_UNKNOWN": "maybe"}}},
+            "E001",
+            ["'park' or 'retry'", "The default is 'park'."],
+        ),
+        (
+            {"CHANNELS": {"sms": {"RATE_LIMIT": "fast"}}},
+            "E001",
+            ["The default is to leave it out."],
+        ),
         ({"LEASE_SECONDS": 5}, "E001", ["LEASE_SECONDS", "too short"]),
         ({"CHANNELS": {"sms": {"PROVIDERS": ["x"]}}}, "E001", ['"x"', "simulated"]),
         ([], "E001", ["must be a dict"]),

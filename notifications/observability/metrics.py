@@ -8,14 +8,16 @@ names a tenant or a recipient.
 
 import os
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from ..enums import (
     AttemptOutcome,
@@ -99,12 +101,24 @@ def scrape() -> bytes:
     """Everything there is to tell, in the format that CONTENT_TYPE names."""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
+        registry.register(_Shared())
     else:
         for metric in METRICS:
             registry.register(metric)
     registry.register(Gauges())
     return generate_latest(registry)
+
+
+class _Shared(Collector):
+    """What all processes have counted; what nobody has counted yet is there by its name."""
+
+    def collect(self) -> Iterator[Metric]:
+        files: Any = MultiProcessCollector(None)  # type: ignore[no-untyped-call]  # it has no types
+        found = {metric.name: metric for metric in files.collect()}
+        for ours in METRICS:
+            for empty in ours.describe():
+                found.setdefault(empty.name, empty)
+        yield from found.values()
 
 
 # Receivers of signals: keyword arguments are those of `signals`.

@@ -84,9 +84,17 @@ def test_a_scope_that_there_is_not_is_refused_with_those_there_are(shop: Tenant,
     assert not APIKey.objects.exists()
 
 
-def test_an_unknown_tenant_is_refused_with_the_known_ones(shop: Tenant) -> None:
-    with pytest.raises(CommandError, match=r"no tenant 'shpo'.*There is: shop\..*--create"):
-        create("shpo")
+def test_an_unknown_tenant_is_made_and_said_to_be_new(shop: Tenant) -> None:
+    assert "The tenant shpo is new." in create("shpo")[1]
+    assert "is new" not in create("shpo")[1]
+    assert Tenant.objects.get(name="shpo").api_keys.count() == 2
+
+
+def test_where_none_is_to_be_made_an_unknown_tenant_is_refused_with_the_known_ones(
+    shop: Tenant,
+) -> None:
+    with pytest.raises(CommandError, match=r"no tenant 'shpo'.*There is: shop\..*--no-create"):
+        create("shpo", "--no-create")
     assert not Tenant.objects.filter(name="shpo").exists()
 
 

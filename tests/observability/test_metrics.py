@@ -200,3 +200,17 @@ def test_any_process_answers_for_all_of_them_the_dead_included(tmp_path: Path) -
         [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
     )
     assert value(parse(done.stdout), "fenced_total") == 22
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_what_nobody_has_counted_yet_is_there_by_its_name(
+    is_shared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    if is_shared:
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    text = metrics.scrape().decode()
+    families = {family.name: family.type for family in text_string_to_metric_families(text)}
+    assert families["notifications_rescued"] == "counter"
+    assert families["notifications_time_to_send_seconds"] == "histogram"
+    assert len(metrics.METRICS) == sum(kind != "gauge" for kind in families.values())

@@ -1,6 +1,6 @@
 """`manage.py create_api_key TENANT`: a new key, printed once."""
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction
 from datetime import UTC, date, datetime, time
 from typing import Any, TypeVar
 
@@ -35,7 +35,10 @@ class Command(BaseCommand):
             f"{', '.join(KeyScope.values)}",
         )
         parser.add_argument(
-            "--create", action="store_true", help="make the tenant if there is none"
+            "--create",
+            action=BooleanOptionalAction,
+            default=True,
+            help="make the tenant if there is none",
         )
 
     @transaction.atomic
@@ -62,7 +65,8 @@ class Command(BaseCommand):
     def _tenant(self, name: str, *, create: bool) -> Tenant:
         if create and not Tenant.objects.filter(name=name).exists():
             _save(Tenant(name=name))
-        tenant = find_tenant(name, "To make it, add --create.")
+            self.stderr.write(f"The tenant {name} is new.")
+        tenant = find_tenant(name, "To make it, leave out --no-create.")
         if not tenant.is_active:
             self.stderr.write(
                 f"The tenant {tenant} is switched off: its keys are refused until it is on again."
