@@ -4,9 +4,15 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+)
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
@@ -14,6 +20,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from ..enums import ReceiptState, State
+from ..labels import label, say
 from ..lifecycle import status_of
 from ..models import Batch, Notification
 from ..pipeline import explain
@@ -22,10 +29,12 @@ from .actions import ReasonedActions, cancel_selected, possible, retry_selected
 from .filters import StatusFilter, TenantFilter, search
 from .lists import ReadOnlyAdmin
 from .message import shown
+from .results import ExportForm, download
 from .timeline import timeline
 from .words import badge, in_words, listed, masked, moment, pretty, short_id
 
 REVEALED = "admin/notifications/notification/revealed.html"
+EXPORT = "admin/notifications/notification/export.html"
 
 TIMES = {
     "created": "created_at",
@@ -157,6 +166,10 @@ class NotificationAdmin(ReadOnlyAdmin):
     def has_reveal_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("notifications.reveal_notification")
 
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        may = request.user.has_perm("notifications.export_notification")
+        return may and self.has_view_permission(request)
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Also whoever may do something about them: nobody acts on what they cannot see."""
         return (
@@ -186,7 +199,11 @@ class NotificationAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         may = request.user.has_perm("notifications.add_job")
         may_either = self.has_retry_permission(request) or self.has_cancel_permission(request)
-        context = {**(extra_context or {}), "may_start_job": may and may_either}
+        context = {
+            **(extra_context or {}),
+            "may_start_job": may and may_either,
+            "may_export": self.has_export_permission(request),
+        }
         return super().changelist_view(request, context)
 
     def change_view(
@@ -219,7 +236,42 @@ class NotificationAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.reveal_view)
         reveal = path("<uuid:id>/reveal/", view, name="notifications_notification_reveal")
-        return [reveal, *super().get_urls()]
+        view = self.admin_site.admin_view(self.export_view)
+        export = path("export/", view, name="notifications_notification_export")
+        return [reveal, export, *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """All that the list was narrowed to, as a file; whole recipients stand in the log first."""
+        if not self.has_export_permission(request):
+            raise PermissionDenied
+        try:
+            rows = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            address = f"{self.admin_site.name}:notifications_notification_changelist"
+            return HttpResponseRedirect(reverse(address))
+        form = ExportForm(request.POST if request.method == "POST" else None)
+        if not form.is_valid():
+            return self._ask_how(request, form)
+        hide = not form.cleaned_data["reveal"]
+        if not (hide or self.has_reveal_permission(request)):
+            raise PermissionDenied
+        return download(
+            rows,
+            hide=hide,
+            tell=lambda seen: log.log(request, seen, "Revealed the recipient in an export"),
+        )
+
+    def _ask_how(self, request: HttpRequest, form: ExportForm) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": say("Export as CSV"),
+            "opts": self.opts,
+            "media": self.media,
+            "form": form,
+            "may_reveal": self.has_reveal_permission(request),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, EXPORT, context)
 
     def reveal_view(self, request: HttpRequest, id: UUID) -> HttpResponse:
         """The whole recipient, in an answer that nobody keeps; who looked stands in the log."""
