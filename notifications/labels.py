@@ -37,7 +37,7 @@ def say(text: str, **values: Any) -> str:
     return pgettext(CONTEXT, text).format(**values)
 
 
-def count(one: str, many: str, number: int, **values: Any) -> str:
+def counted(one: str, many: str, number: int, **values: Any) -> str:
     """As `say`, in the form that goes with `number`."""
     return npgettext(CONTEXT, one, many, number).format(number=number, **values)
 
