@@ -52,7 +52,7 @@ def test_the_page_of_a_notification(admin_client: Client, failed: Notification) 
 @pytest.mark.parametrize(
     ("path", "german"),
     [
-        ("dashboard/", "Anbieter"),
+        ("dashboard/", "kein Worker gesehen"),
         ("dashboard/pause/", "Nichts davon wird mehr gesendet"),
         ("job/add/", "Viele wiederholen oder abbrechen"),
         ("suppression/import/", "Sperren einlesen"),

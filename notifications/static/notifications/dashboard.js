@@ -35,7 +35,7 @@
   }
 
   function options(figure, width) {
-    const show = figure.dataset.unit === "seconds" ? duration : short;
+    const show = figure.dataset.measure === "seconds" ? duration : short;
     const axis = { stroke: css("--nd-quiet"), grid: { stroke: css("--hairline-color"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     const names = [...figure.querySelectorAll(".nd-swatch")].map((each) => each.textContent);
     // In the time zone of the site, as all other times on its pages are.
