@@ -1,6 +1,6 @@
 """The dashboard's page, the part of it that is fetched anew every few seconds, and its switches."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -74,7 +74,9 @@ class DashboardAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # i
             "refresh": REFRESH_SECONDS[hours],
             "switches": switches.allowed(request),
             "log": log.latest(),
-            "offset": round((localtime().utcoffset() or timedelta()).total_seconds()),
+            "offset": round(
+                (localtime(datetime.now(UTC)).utcoffset() or timedelta()).total_seconds()
+            ),
             **_judged(seen, request),
             **sections(seen),
         }

@@ -65,7 +65,9 @@ _noted: dict[int, float] = {}
 
 
 def _live_key(header: str) -> APIKey | None:
-    parts = split(header.removeprefix(SCHEME)) if header.startswith(SCHEME) else None
+    # RFC 9110 has the name of a scheme in any capitals.
+    is_ours = header[: len(SCHEME)].lower() == SCHEME.lower()
+    parts = split(header[len(SCHEME) :]) if is_ours else None
     if parts is None:
         return None
     public_id, digest = parts

@@ -4,6 +4,7 @@ A problem never repeats a value of the request: it points at it. Whatever is une
 by its type and place alone, because messages and frames may hold recipients and content.
 """
 
+import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ from ..exceptions import (
 
 logger = logging.getLogger(__name__)
 
+MEDIA_TYPE = "application/problem+json"
 REQUEST_ID_HEADER = "X-Request-ID"
 SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 
@@ -77,6 +79,7 @@ UNAUTHENTICATED = Problem(
 )
 NOT_FOUND = Problem(404, "not_found", "There is nothing here.")
 BAD_REQUEST = Problem(400, "bad_request", "The request cannot be understood.")
+BODY_TOO_LARGE = Problem(413, "body_too_large", "The body is larger than any that is taken.")
 FORBIDDEN = Problem(403, "forbidden", "This is not allowed.")
 TENANT_DISABLED = Problem(403, "tenant_disabled", "The tenant of this key is disabled.")
 SERVER_ERROR = Problem(500, "internal_error", "Something went wrong on our side.")
@@ -104,6 +107,17 @@ def insufficient(scope: str) -> Problem:
     )
 
 
+def refused_by_server(status: int) -> tuple[int, str, bytes]:
+    """What a server refuses before there is a request: status, id, body.
+
+    It is always the request's fault: what a server cannot do, such as a strange
+    Transfer-Encoding, is a 400 too.
+    """
+    problem = BODY_TOO_LARGE if status == BODY_TOO_LARGE.status else BAD_REQUEST
+    id = str(uuid4())
+    return problem.status, id, json.dumps(problem.as_dict(id)).encode()
+
+
 def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
     """The exception handler of our views: any error becomes a problem."""
     set_rollback()
@@ -117,9 +131,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
 def answer(problem: Problem, request: Request | HttpRequest) -> JsonResponse:
     """The problem as a response to `request`."""
     id = request_id_of(request)
-    response = JsonResponse(
-        problem.as_dict(id), status=problem.status, content_type="application/problem+json"
-    )
+    response = JsonResponse(problem.as_dict(id), status=problem.status, content_type=MEDIA_TYPE)
     for name, value in problem.headers.items():
         response[name] = value
     response[REQUEST_ID_HEADER] = id

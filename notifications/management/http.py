@@ -6,14 +6,22 @@ Waitress has no drain of its own: it drops what its threads have not yet answere
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import Any
 
 try:
     from waitress import wasyncore
+    from waitress.channel import HTTPChannel
     from waitress.server import create_server
+    from waitress.task import ErrorTask
 except ImportError:  # it comes with the extra `serve`
     create_server = None
+    HTTPChannel = ErrorTask = object
+
+from ..api.problems import MEDIA_TYPE, REQUEST_ID_HEADER, refused_by_server
+
+Application = Callable[..., Iterable[bytes]]
 
 BODY_MAX = 4 * 1024 * 1024 + 64 * 1024
 """A little more than the API takes, so that the API is the one to refuse, and to say why."""
@@ -28,14 +36,12 @@ def is_installed() -> bool:
 class HttpServer:
     """Serves a WSGI application from a thread; raises OSError when it cannot have the address."""
 
-    def __init__(
-        self, application: Callable[..., Any], host: str, port: int, threads: int = 4
-    ) -> None:
+    def __init__(self, application: Application, host: str, port: int, threads: int = 4) -> None:
         self._channels: dict[int, Any] = {}
         self._deadline: float | None = None
         self._has_answered_all = False
         self._server = create_server(
-            application,
+            _without_body_of_head(application),
             map=self._channels,
             sockets=[_listen(host, port)],
             threads=threads,
@@ -43,6 +49,7 @@ class HttpServer:
             clear_untrusted_proxy_headers=True,
             max_request_body_size=BODY_MAX,
         )
+        self._server.channel_class = _Channel
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     @property
@@ -79,6 +86,39 @@ class HttpServer:
         for channel in list(self._server.active_channels.values()):
             channel.will_close = channel.will_close or _is_idle(channel)
         return not self._server.active_channels or time.monotonic() > self._deadline
+
+
+class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
+    """What waitress refuses before the application sees it, told as the API tells its problems."""
+
+    def execute(self) -> None:
+        status, id, body = refused_by_server(self.request.error.code)
+        self.status = f"{status} {HTTPStatus(status).phrase}"
+        self.response_headers += [("Content-Type", MEDIA_TYPE), (REQUEST_ID_HEADER, id)]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    error_task_class = _Refusal
+
+
+def _without_body_of_head(application: Application) -> Application:
+    """`application`, which answers HEAD with its headers alone.
+
+    Waitress sends what it is given, and a client would take the body for its next answer.
+    """
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        response = application(environ, start_response)
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return response
+        if close := getattr(response, "close", None):
+            close()
+        return [b""]
+
+    return answer
 
 
 def _is_idle(channel: Any) -> bool:

@@ -44,6 +44,11 @@ def waiting(
     return None
 
 
+def of_quiet_hours(until: datetime) -> Waiting:
+    detail = "its recipient has quiet hours until then"
+    return Waiting(WaitReason.QUIET_HOURS, "", until, detail)
+
+
 def _of_unknown(row: Notification) -> Waiting:
     scope = _scope(Scope.PROVIDER, row.provider)
     until = _asked_at(row)
@@ -96,8 +101,7 @@ def _of_put_off(row: Notification, holds: Holds, held: Waiting | None) -> Waitin
     if row.wait_scope.startswith("endpoint:"):
         return _of_receiver(row)
     if row.wait_reason == WaitReason.QUIET_HOURS:
-        detail = "its recipient has quiet hours until then"
-        return Waiting(WaitReason.QUIET_HOURS, "", row.due_at, detail)
+        return of_quiet_hours(row.due_at)
     if row.wait_reason == WaitReason.RATE_LIMIT:
         return _of_limited(row, holds)
     if row.wait_reason in (WaitReason.CIRCUIT_OPEN, WaitReason.PAUSED):

@@ -6,6 +6,7 @@ goes at any hour. A tenant that never had a preference is not asked about.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from ..enums import Channel, Priority, WaitReason
@@ -79,6 +80,15 @@ def respect(lease: Lease, rows: Sequence[Notification]) -> Sequence[Notification
     if delays:
         lease.put_off({row.pk: s for row, s in delays.items()}, WaitReason.QUIET_HOURS, "")
     return [row for row in rows if row not in unwanted and row not in delays]
+
+
+def quiet_until(row: Notification, moment: datetime) -> datetime | None:
+    """When the quiet hours end that its recipient has at `moment`; None where it may go."""
+    if not row.tenant.has_preferences or row.is_transactional or row.priority == Priority.URGENT:
+        return None
+    target = targets_of(row.tenant_id, row)[row.to]
+    wish = _find([{row.to: target}]).get(target)
+    return wish.quiet_hours.until(moment) if wish and wish.quiet_hours else None
 
 
 def _write(tenant: Tenant, target: Target, write: Callable[[Preference], None]) -> Kept:

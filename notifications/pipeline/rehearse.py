@@ -12,7 +12,7 @@ from ..idempotency import fingerprint
 from ..lifecycle import STATUS_OF_STATE
 from ..messages import Draft
 from ..models import Endpoint, Notification, Tenant
-from . import accept, explain, route
+from . import accept, explain, preferences, route, suppress
 from .explain import Holds, Waiting
 from .suppress import Why
 from .templates import resolve
@@ -107,6 +107,9 @@ def _row(holds: Holds, tenant: Tenant, draft: Draft) -> Notification:
         channel=draft.channel,
         priority=draft.priority,
         to=draft.to,
+        content=draft.content,
+        template_version_id=draft.template_version_id,
+        category=draft.category,
         state=State.SCHEDULED if is_later else State.QUEUED,
         due_at=due_at,
         publish_at=due_at + relayed_for,
@@ -115,7 +118,7 @@ def _row(holds: Holds, tenant: Tenant, draft: Draft) -> Notification:
 
 
 def _of_row(holds: Holds, draft: Draft, row: Notification) -> Rehearsal:
-    waiting = explain.waiting(row, holds)
+    waiting = _waiting(row, holds)
     names = route.candidates(row)
     return Rehearsal(
         draft,
@@ -128,8 +131,16 @@ def _of_row(holds: Holds, draft: Draft, row: Notification) -> Rehearsal:
         ),
         waiting=waiting,
         earliest_at=_earliest(holds, row, waiting),
-        warning=_warning(row),
+        warning=_warning(row) or _of_some(row.tenant, draft),
     )
+
+
+def _waiting(row: Notification, holds: Holds) -> Waiting | None:
+    """What it would wait for first, then for the end of its recipient's quiet hours."""
+    waiting = explain.waiting(row, holds)
+    moment = _earliest(holds, row, waiting)
+    until = moment and preferences.quiet_until(row, moment)
+    return explain.of_quiet_hours(until) if until else waiting
 
 
 def _stop(holds: Holds, row: Notification, name: str) -> Stop:
@@ -151,6 +162,11 @@ def _warning(row: Notification) -> str:
     if CHANNELS[Channel(row.channel)].signed and _is_disabled(row):
         return "its endpoint is disabled: it would fail; enable it first"
     return ""
+
+
+def _of_some(tenant: Tenant, draft: Draft) -> str:
+    count = suppress.count_withheld(tenant, draft)
+    return f"it would not be sent to {count} of its recipients, who are suppressed" if count else ""
 
 
 def _is_disabled(row: Notification) -> bool:

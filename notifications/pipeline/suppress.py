@@ -48,6 +48,14 @@ def held_drafts(tenant: Tenant, drafts: Sequence[Draft]) -> Mapping[int, Why]:
     return {index: _why(reason) for index, reason in reasons.items() if reason}
 
 
+def count_withheld(tenant: Tenant, draft: Draft) -> int:
+    """Of how many of its recipients it would be kept."""
+    if not tenant.has_suppressions:
+        return 0
+    targets = targets_of(tenant.pk, draft)
+    return len(_withheld(draft, targets, _find(targets.values())))
+
+
 def withhold(token: UUID, rows: Sequence[Notification]) -> list[Notification]:
     """End those rows of a lease that must not be sent; returns those that may be.
 

@@ -1,12 +1,15 @@
 """The dashboard as it is served: what it says, to whom, and what it costs."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
@@ -234,3 +237,11 @@ def test_nothing_on_the_page_is_a_script_or_style_within_it(admin_client: Client
     page = admin_client.get(DASHBOARD).content.decode()
     assert not re.search(r"<script(?![^>]*\bsrc=)", page)
     assert not re.search(r"<[^>]* (style|on\w+)=", page)
+
+
+@pytest.mark.parametrize("words", [[], ["--all"]])
+def test_having_no_table_it_does_not_keep_the_others_from_being_dumped(words: list[str]) -> None:
+    tenant()
+    out = StringIO()
+    call_command("dumpdata", "notifications", *words, stdout=out)
+    assert "notifications.tenant" in {each["model"] for each in json.loads(out.getvalue())}

@@ -40,7 +40,6 @@ def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(tenant: Tenant) -> 
         "Bearer",
         "Bearer ",
         "Bearer  " + good.token,
-        "bearer " + good.token,
         "Basic " + good.token,
         "Basic YWRhOnB3",
         good.token,
@@ -62,6 +61,12 @@ def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(tenant: Tenant) -> 
     answers = [refusal(header) for header in headers]
     assert answers == [answers[0]] * len(headers)
     assert answers[0][:2] == (401, "Bearer")
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
+def test_the_scheme_is_read_in_any_capitals(tenant: Tenant, scheme: str) -> None:
+    headers = {"Authorization": f"{scheme} {new_key(tenant).token}"}
+    assert Client().get(PATH, headers=headers).status_code == 200
 
 
 def test_a_key_that_expires_later_opens_the_door(tenant: Tenant) -> None:

@@ -11,8 +11,10 @@ from notifications.enums import Channel
 from notifications.gates import get_breaker
 from notifications.messages import Tally
 from notifications.models import Notification, Pause, RateLimit, Tenant, Worker
-from notifications.pipeline import endpoints, policy
+from notifications.pipeline import endpoints, policy, preferences
 from notifications.pipeline.suppressions import add
+from notifications.preference import Wish
+from notifications.quiet_hours import QuietHours
 from notifications.suppression import Entry
 
 from .conftest import API, EMAIL, check_shape, template
@@ -184,6 +186,32 @@ def test_while_it_is_paused_nobody_knows_the_earliest_time(api: API) -> None:
     Pause.objects.create(scope="channel", subject="email")
     found = shown(api, EMAIL)
     assert (found["waiting"]["reason"], found["earliest_send_at"]) == ("paused", None)
+
+
+def test_a_paused_template_is_told(api: API, tenant: Tenant) -> None:
+    template(tenant, "hello")
+    Pause.objects.create(scope="template", subject=f"{tenant.name}/hello")
+    found = shown(api, {"channel": "sms", "to": "+14155550123", "template": "hello"})
+    assert (found["waiting"]["reason"], found["earliest_send_at"]) == ("paused", None)
+
+
+def test_quiet_hours_of_the_recipient_are_told(api: API, tenant: Tenant) -> None:
+    now = timezone.now()
+    start, end = ((now + timedelta(hours=h)).time() for h in (-1, 1))
+    hours = QuietHours(start, end, "UTC")
+    preferences.put(tenant, Wish(Channel.EMAIL, "ada@example.com", frozenset(), hours))
+    found = shown(api, EMAIL | {"category": "news"})
+    assert found["waiting"]["reason"] == "quiet_hours"
+    assert found["earliest_send_at"] == found["waiting"]["until"]
+    assert shown(api, EMAIL)["waiting"]["reason"] == "queue"
+    assert shown(api, EMAIL | {"category": "news", "priority": "urgent"})["waiting"] is not None
+
+
+def test_a_suppressed_copy_is_warned_of(api: API, tenant: Tenant) -> None:
+    add(tenant, Entry(Channel.EMAIL, "boss@example.com"))
+    found = shown(api, EMAIL | {"cc": ["boss@example.com", "clerk@example.com"]})
+    assert (found["status"], found["suppression"]) == ("queued", None)
+    assert "not be sent to 1 of its recipients" in found["warning"]
 
 
 def test_a_limit_that_is_used_up_tells_when_there_is_more(api: API, tenant: Tenant) -> None:

@@ -1,5 +1,6 @@
 """The server of `manage.py serve`, with an application that takes its time."""
 
+import json
 import socket
 import threading
 import time
@@ -65,3 +66,40 @@ def test_headers_of_proxies_nobody_trusts_do_not_reach_the_application(server: H
 def test_an_address_in_use_is_refused(server: HttpServer) -> None:
     with pytest.raises(OSError, match="in use"):
         HttpServer(application, "127.0.0.1", int(server.url.rpartition(":")[2]))
+
+
+@pytest.mark.parametrize("path", ["/", "/?0"])
+def test_head_is_answered_without_a_body(server: HttpServer, path: str) -> None:
+    with requests.Session() as session:
+        for _ in range(2):
+            answer = session.head(server.url + path, timeout=5)
+            assert (answer.status_code, answer.content) == (200, b"")
+        assert session.get(server.url, timeout=5).text == "nobody"
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        ("Content-Length: 99999999", 413, "body_too_large"),
+        ("Content-Length: many", 400, "bad_request"),
+        ("Transfer-Encoding: gzip", 400, "bad_request"),
+        ("no header at all", 400, "bad_request"),
+    ],
+)
+def test_what_the_server_refuses_is_a_problem_too(
+    server: HttpServer, head: str, status: int, code: str
+) -> None:
+    raw = ask(server, f"POST /notify HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n")
+    headers, _, body = raw.partition("\r\n\r\n")
+    assert headers.split()[1] == str(status)
+    assert "Content-Type: application/problem+json" in headers
+    problem = json.loads(body)
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert f"X-Request-Id: {problem['request_id']}".lower() in headers.lower()
+
+
+def ask(server: HttpServer, text: str) -> str:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as client:
+        client.sendall(text.encode())
+        return b"".join(iter(lambda: client.recv(65536), b"")).decode()

@@ -1,5 +1,7 @@
 """`manage.py import_notifications`: thin over `pipeline.importing`, told in words."""
 
+import logging
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from notifications.models import Batch, Notification, Tenant
+from notifications.observability.formats import EVENTS
 
 pytestmark = pytest.mark.django_db
 
@@ -91,3 +94,16 @@ def test_a_file_that_is_not_there_or_would_be_overwritten_is_refused(file: Path)
     with pytest.raises(CommandError, match="would overwrite"):
         run(file, "--rejects", str(file))
     assert "nobody" in file.read_text()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_a_bar_is_shown_no_row_has_a_line_of_its_own(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, EVENTS)
+    run(file)
+    assert [record.name for record in caplog.records] == [EVENTS]
+    file.write_text("Phone,body\n+14155550124,Hello\n")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    run(file)
+    assert len(caplog.records) == 1

@@ -1,5 +1,6 @@
 """`manage.py import_notifications FILE.csv`: a file of notifications, each row once."""
 
+import logging
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
@@ -13,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from ...conf import Rate, get_settings, parse_rates
 from ...enums import Channel, Priority
 from ...models import Tenant
+from ...observability.formats import EVENTS
 from ...pipeline.importing import Imported, Plan, Tell, import_csv
 from ..tenants import find_tenant
 
@@ -138,10 +140,23 @@ def _bar(path: Path) -> Iterator[Tell]:
     if tqdm is None or not sys.stderr.isatty():
         yield lambda _: None
         return
-    with tqdm(total=os.stat(path).st_size, unit="B", unit_scale=True) as bar:
+    size = os.stat(path).st_size
+    with _without_events(), tqdm(total=size, unit="B", unit_scale=True) as bar:
 
         def tell(done: Imported) -> None:
             bar.set_postfix(rows=done.rows, rejected=done.rejected, refresh=False)
             bar.update(done.read_bytes - bar.n)
 
         yield tell
+
+
+@contextmanager
+def _without_events() -> Iterator[None]:
+    """A line of the log for each row would leave nothing to be seen of the bar."""
+    events = logging.getLogger(EVENTS)
+    level = events.level
+    events.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        events.setLevel(level)

@@ -34,6 +34,14 @@
     return Math.round(value / 3600) + " h";
   }
 
+  // A value between two gaps is no line, and would not be seen.
+  function lone(plot, line) {
+    const isGap = (value) => value == null;
+    const values = plot.data[line];
+    const found = [...values.keys()].filter((i) => !isGap(values[i]) && isGap(values[i - 1]) && isGap(values[i + 1]));
+    return found.length ? found : null;
+  }
+
   function options(figure, width) {
     const show = figure.dataset.measure === "seconds" ? duration : short;
     const axis = { stroke: css("--nd-quiet"), grid: { stroke: css("--hairline-color"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
@@ -54,7 +62,7 @@
       ],
       series: [
         {},
-        ...names.map((label, i) => ({ label, stroke: css(`--nd-line-${i + 1}`), width: 2, dash: dashes[i], points: { show: false }, spanGaps: false })),
+        ...names.map((label, i) => ({ label, stroke: css(`--nd-line-${i + 1}`), width: 2, dash: dashes[i], points: { show: false, filter: lone, size: 5 }, spanGaps: false })),
       ],
       hooks: { setCursor: [(plot) => tell(figure, plot, show, time)] },
     };
