@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import npgettext, pgettext, pgettext_lazy
 
 CONTEXT = "notifications"
 
@@ -27,5 +27,20 @@ def translate_names(found: Iterable[type[models.Model]]) -> None:
             field.help_text = field.help_text and _label(field.help_text)
 
 
+def label(text: str) -> Any:
+    """Translated when it is shown: for what is written once and read by many, such as headings."""
+    return pgettext_lazy(CONTEXT, text)
+
+
+def say(text: str, **values: Any) -> str:
+    """Translated now, with `values` in the places that it names."""
+    return pgettext(CONTEXT, text).format(**values)
+
+
+def counted(one: str, many: str, number: int, **values: Any) -> str:
+    """As `say`, in the form that goes with `number`."""
+    return npgettext(CONTEXT, one, many, number).format(number=number, **values)
+
+
 def _label(text: Any) -> Any:
-    return pgettext_lazy(CONTEXT, str(text))
+    return label(str(text))

@@ -339,6 +339,7 @@ class Notification(models.Model):
             ("retry_notification", "Can retry notifications"),
             ("cancel_notification", "Can cancel notifications"),
             ("reveal_notification", "Can see whole recipients, which is logged"),
+            ("export_notification", "Can export notifications as CSV"),
         )
         constraints = (
             models.UniqueConstraint(

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from ..enums import Status
 from ..exceptions import NotPossible
+from ..labels import counted, label, say
 from ..models import Notification
 from ..pipeline import control
 from ..querysets import NotificationQuerySet
@@ -41,8 +42,8 @@ class ReasonedActions(ActionForm):
     reason = forms.CharField(
         required=False,
         max_length=REASON_MAX,
-        label="Reason:",
-        widget=forms.TextInput({"placeholder": "for the log", "size": 24}),
+        label=label("Reason:"),
+        widget=forms.TextInput({"placeholder": label("for the log"), "size": 24}),
     )
 
 
@@ -53,14 +54,14 @@ def possible(
     status = notification.status
     found = []
     if status in (*control.RETRYABLE, Status.UNKNOWN) and page.has_retry_permission(request):
-        found.append(("Retry", retry_selected.__name__, status == Status.UNKNOWN))
+        found.append((say("Retry"), retry_selected.__name__, status == Status.UNKNOWN))
     is_open = status in CANCELLABLE and not notification.cancel_requested
     if is_open and page.has_cancel_permission(request):
-        found.append(("Cancel", cancel_selected.__name__, False))
+        found.append((say("Cancel"), cancel_selected.__name__, False))
     return found
 
 
-@admin.action(description="Retry selected notifications", permissions=["retry"])
+@admin.action(description=label("Retry selected notifications"), permissions=["retry"])
 def retry_selected(
     page: ModelAdmin, request: HttpRequest, rows: NotificationQuerySet
 ) -> HttpResponse | None:
@@ -74,12 +75,18 @@ def retry_selected(
         selected = [row for row in selected if row not in unknown]
     done, refused = _apply(selected, lambda row: _retry(row, answer))
     log(request, done, "Retried", _reason(request))
-    _tell(page, request, messages.SUCCESS, len(done), "back in the queue")
+    if done:
+        text = counted(
+            "{number} notification back in the queue.",
+            "{number} notifications back in the queue.",
+            len(done),
+        )
+        page.message_user(request, text, messages.SUCCESS)
     _explain(page, request, refused)
     return _back(page, request)
 
 
-@admin.action(description="Cancel selected notifications", permissions=["cancel"])
+@admin.action(description=label("Cancel selected notifications"), permissions=["cancel"])
 def cancel_selected(
     page: ModelAdmin, request: HttpRequest, rows: NotificationQuerySet
 ) -> HttpResponse | None:
@@ -87,14 +94,7 @@ def cancel_selected(
     done, refused = _apply(_first(page, request, rows), control.cancel)
     cancelled = sum(row.status == Status.CANCELLED for row in done)
     log(request, done, "Cancelled", _reason(request))
-    _tell(page, request, messages.SUCCESS, cancelled, "cancelled")
-    _tell(
-        page,
-        request,
-        messages.WARNING,
-        len(done) - cancelled,
-        "may be with the provider already; no further attempt will be made",
-    )
+    _tell_cancelled(page, request, cancelled, len(done) - cancelled)
     _explain(page, request, refused)
     return _back(page, request)
 
@@ -120,7 +120,10 @@ def _first(
 ) -> list[Notification]:
     found = list(rows[: AT_ONCE + 1])
     if len(found) > AT_ONCE:
-        text = f"Only the first {AT_ONCE} of the selection were handled. Repeat it for the rest."
+        text = say(
+            "Only the first {number} of the selection were handled. Repeat it for the rest.",
+            number=AT_ONCE,
+        )
         page.message_user(request, text, messages.WARNING)
     return found[:AT_ONCE]
 
@@ -133,7 +136,7 @@ def _ask(
 ) -> HttpResponse:
     context = {
         **page.admin_site.each_context(request),
-        "title": "Some of these may have been delivered",
+        "title": say("Some of these may have been delivered"),
         "opts": page.opts,
         "media": page.media,
         "selected": selected,
@@ -167,12 +170,29 @@ def _apply(
     return done, refused
 
 
-def _tell(page: ModelAdmin, request: HttpRequest, level: int, count: int, what: str) -> None:
-    if count:
-        noun = "notification" if count == 1 else "notifications"
-        page.message_user(request, f"{count} {noun} {what}.", level)
+def _tell_cancelled(page: ModelAdmin, request: HttpRequest, cancelled: int, asked: int) -> None:
+    if cancelled:
+        text = counted(
+            "{number} notification cancelled.", "{number} notifications cancelled.", cancelled
+        )
+        page.message_user(request, text, messages.SUCCESS)
+    if asked:
+        text = counted(
+            "{number} notification may be with the provider already; "
+            "no further attempt will be made.",
+            "{number} notifications may be with the provider already; "
+            "no further attempt will be made.",
+            asked,
+        )
+        page.message_user(request, text, messages.WARNING)
 
 
 def _explain(page: ModelAdmin, request: HttpRequest, refused: Counter[str]) -> None:
-    for reason, count in refused.most_common():
-        _tell(page, request, messages.ERROR, count, f"left alone: {reason}")
+    for reason, number in refused.most_common():
+        text = counted(
+            "{number} notification left alone: {reason}.",
+            "{number} notifications left alone: {reason}.",
+            number,
+            reason=reason,
+        )
+        page.message_user(request, text, messages.ERROR)

@@ -15,6 +15,7 @@ from django.utils.timezone import localtime
 from ..dashboard import charts, findings
 from ..dashboard.overview import Overview, gather
 from ..dashboard.show import sections
+from ..labels import say
 from ..models import Dashboard
 from . import log, switches
 from .lists import ReadOnly
@@ -48,7 +49,7 @@ class DashboardAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # i
         context = {
             **self.admin_site.each_context(request),
             **self._seen(request),
-            "title": "Dashboard",
+            "title": say("Dashboard"),
             "opts": self.opts,
             "is_nav_sidebar_enabled": False,
         }
@@ -100,11 +101,11 @@ def _link(finding: findings.Finding, request: HttpRequest) -> tuple[str, str] | 
         case findings.Act.RESUME:
             query = urlencode({"scope": finding.scope, "subject": finding.subject})
             url = switches.allowed(request).get("resume")
-            return ("Resume", f"{url}?{query}") if url else None
+            return (say("Resume"), f"{url}?{query}") if url else None
         case findings.Act.LIST:
             url = reverse("admin:notifications_notification_changelist")
             may = request.user.has_perm("notifications.view_notification")
-            return ("Show them", f"{url}?status={finding.subject}") if may else None
+            return (say("Show them"), f"{url}?status={finding.subject}") if may else None
         case findings.Act.ERRORS:
-            return ("Top errors", "#errors")
+            return (say("Top errors"), "#errors")
     return None

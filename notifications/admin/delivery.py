@@ -4,9 +4,15 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+)
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
@@ -14,6 +20,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from ..enums import ReceiptState, State
+from ..labels import label, say
 from ..lifecycle import status_of
 from ..models import Batch, Notification
 from ..pipeline import explain
@@ -22,20 +29,22 @@ from .actions import ReasonedActions, cancel_selected, possible, retry_selected
 from .filters import StatusFilter, TenantFilter, search
 from .lists import ReadOnlyAdmin
 from .message import shown
+from .results import ExportForm, download
 from .timeline import timeline
 from .words import badge, in_words, listed, masked, moment, pretty, short_id
 
 REVEALED = "admin/notifications/notification/revealed.html"
+EXPORT = "admin/notifications/notification/export.html"
 
-TIMES = {
-    "created": "created_at",
-    "to be sent": "send_at",
-    "last begun": "dispatched_at",
-    "sent": "sent_at",
-    "settled": "settled_at",
-    "next due": "due_at",
-    "expires": "expires_at",
-}
+TIMES = (
+    (label("created"), "created_at"),
+    (label("to be sent"), "send_at"),
+    (label("last begun"), "dispatched_at"),
+    (label("sent"), "sent_at"),
+    (label("settled"), "settled_at"),
+    (label("next due"), "due_at"),
+    (label("expires"), "expires_at"),
+)
 
 LOOKUPS = ("status", "tenant", "channel__exact", "priority__exact", "batch__exact")
 """What the address of the list may ask for: the filters, and the link from a batch."""
@@ -60,12 +69,12 @@ class NotificationAdmin(ReadOnlyAdmin):
     list_select_related = ("tenant",)
     list_filter = (StatusFilter, "channel", "priority", TenantFilter)
     search_fields = ("pk",)
-    search_help_text = "The whole id, recipient or idempotency key."
+    search_help_text = label("The whole id, recipient or idempotency key.")
     action_form = ReasonedActions
     actions = (retry_selected, cancel_selected)
     fieldsets = (
         (
-            "Delivery",
+            label("Delivery"),
             {
                 "fields": (
                     "attempt_count",
@@ -81,7 +90,7 @@ class NotificationAdmin(ReadOnlyAdmin):
             },
         ),
         (
-            "Origin",
+            label("Origin"),
             {
                 "fields": (
                     "id",
@@ -102,49 +111,52 @@ class NotificationAdmin(ReadOnlyAdmin):
     class Media:
         css = {"all": ("notifications/admin.css", "notifications/dashboard.css")}
 
-    @admin.display(description="status")
+    @admin.display(description=label("status"))
     def status(self, notification: Notification) -> SafeString:
         return badge(notification.status)
 
-    @admin.display(description="id")
+    @admin.display(description=label("id"))
     def short_id(self, notification: Notification) -> SafeString:
         return short_id(notification.pk)
 
-    @admin.display(description="created")
+    @admin.display(description=label("created"))
     def created(self, notification: Notification) -> str:
         return moment(notification.created_at, "seconds")
 
-    @admin.display(description="times")
+    @admin.display(description=label("times"))
     def times(self, notification: Notification) -> SafeString:
-        times = {name: moment(getattr(notification, field)) for name, field in TIMES.items()}
+        times = {str(name): moment(getattr(notification, field)) for name, field in TIMES}
         return listed({name: time for name, time in times.items() if time})
 
-    @admin.display(description="may be a duplicate")
+    @admin.display(description=label("may be a duplicate"))
     def may_be_duplicate(self, notification: Notification) -> str:
-        return "yes" if notification.duplicate_risk else "no"
+        return say("yes") if notification.duplicate_risk else say("no")
 
-    @admin.display(description="cancellation asked for")
+    @admin.display(description=label("cancellation asked for"))
     def to_be_cancelled(self, notification: Notification) -> str:
-        return "yes" if notification.cancel_requested else "no"
+        return say("yes") if notification.cancel_requested else say("no")
 
-    @admin.display(description="digest")
+    @admin.display(description=label("digest"))
     def in_digest(self, notification: Notification) -> str:
         """Which notification sends the digest, or that it is open."""
         digest = notification.digest
         if digest is None:
             return "-"
-        sent_by = "sends it" if digest.notification_id == notification.pk else "is sent by"
-        return f"{digest.key}: {sent_by} {digest.notification_id or 'none yet'}"
+        if digest.notification_id is None:
+            return say("{key}: is sent by none yet", key=digest.key)
+        if digest.notification_id == notification.pk:
+            return say("{key}: sends it", key=digest.key)
+        return say("{key}: is sent by {id}", key=digest.key, id=digest.notification_id)
 
-    @admin.display(description="recipient")
+    @admin.display(description=label("recipient"))
     def recipient(self, notification: Notification) -> str:
         return masked(notification.to)
 
-    @admin.display(description="attempts")
+    @admin.display(description=label("attempts"))
     def attempts(self, notification: Notification) -> int:
         return notification.attempt_count
 
-    @admin.display(description="metadata")
+    @admin.display(description=label("metadata"))
     def metadata_shown(self, notification: Notification) -> SafeString:
         return pretty(notification.metadata)
 
@@ -156,6 +168,10 @@ class NotificationAdmin(ReadOnlyAdmin):
 
     def has_reveal_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("notifications.reveal_notification")
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        may = request.user.has_perm("notifications.export_notification")
+        return may and self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Also whoever may do something about them: nobody acts on what they cannot see."""
@@ -186,7 +202,11 @@ class NotificationAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         may = request.user.has_perm("notifications.add_job")
         may_either = self.has_retry_permission(request) or self.has_cancel_permission(request)
-        context = {**(extra_context or {}), "may_start_job": may and may_either}
+        context = {
+            **(extra_context or {}),
+            "may_start_job": may and may_either,
+            "may_export": self.has_export_permission(request),
+        }
         return super().changelist_view(request, context)
 
     def change_view(
@@ -219,7 +239,45 @@ class NotificationAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.reveal_view)
         reveal = path("<uuid:id>/reveal/", view, name="notifications_notification_reveal")
-        return [reveal, *super().get_urls()]
+        export = path(
+            "export/",
+            self.admin_site.admin_view(self.export_view),
+            name="notifications_notification_export",
+        )
+        return [reveal, export, *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """All that the list was narrowed to, as a file; whole recipients stand in the log first."""
+        if not self.has_export_permission(request):
+            raise PermissionDenied
+        try:
+            rows = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            address = f"{self.admin_site.name}:notifications_notification_changelist"
+            return HttpResponseRedirect(reverse(address))
+        form = ExportForm(request.POST if request.method == "POST" else None)
+        if not form.is_valid():
+            return self._ask_how(request, form)
+        hide = not form.cleaned_data["reveal"]
+        if not (hide or self.has_reveal_permission(request)):
+            raise PermissionDenied
+        return download(
+            rows,
+            hide=hide,
+            tell=lambda seen: log.log(request, seen, "Revealed the recipient in an export"),
+        )
+
+    def _ask_how(self, request: HttpRequest, form: ExportForm) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": say("Export as CSV"),
+            "opts": self.opts,
+            "media": self.media,
+            "form": form,
+            "may_reveal": self.has_reveal_permission(request),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, EXPORT, context)
 
     def reveal_view(self, request: HttpRequest, id: UUID) -> HttpResponse:
         """The whole recipient, in an answer that nobody keeps; who looked stands in the log."""
@@ -232,7 +290,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         log.log(request, [notification], "Revealed the recipient")
         context = {
             **self.admin_site.each_context(request),
-            "title": "Recipient",
+            "title": say("Recipient"),
             "opts": self.opts,
             "media": self.media,
             "original": notification,
@@ -256,20 +314,23 @@ class BatchAdmin(ReadOnlyAdmin):
     list_display = ("id", "tenant", "created_at", "notifications")
     list_select_related = ("tenant",)
     search_fields = ("pk__exact",)
-    search_help_text = "The whole id."
+    search_help_text = label("The whole id.")
     fields = ("id", "tenant", "created_at", "idempotency_key", "statuses", "notifications")
 
     class Media:
         css = {"all": ("notifications/admin.css",)}
 
-    @admin.display(description="notifications")
+    @admin.display(description=label("notifications"))
     def notifications(self, batch: Batch) -> SafeString:
         address = reverse(f"{self.admin_site.name}:notifications_notification_changelist")
         return format_html(
-            '<a href="{}?{}">show them</a>', address, urlencode({"batch__exact": str(batch.pk)})
+            '<a href="{}?{}">{}</a>',
+            address,
+            urlencode({"batch__exact": str(batch.pk)}),
+            say("show them"),
         )
 
-    @admin.display(description="by status")
+    @admin.display(description=label("by status"))
     def statuses(self, batch: Batch) -> SafeString:
         rows = batch.notification_set.values_list("state", "receipt_state")
         counts: dict[str, int] = {}

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from ..enums import DisabledReason
+from ..labels import counted, label, say
 from ..models import Endpoint
 from ..pipeline import endpoints
 from .lists import ModelAdmin
@@ -34,39 +35,47 @@ class EndpointAdmin(ModelAdmin):
         "created_at",
     )
 
-    @admin.display(description="URL", ordering="url")
+    @admin.display(description=label("URL"), ordering="url")
     def shown_url(self, endpoint: Endpoint) -> str:
-        return endpoint.url or "(all that are not registered)"
+        return endpoint.url or say("(all that are not registered)")
 
-    @admin.display(description="why it is off")
+    @admin.display(description=label("why it is off"))
     def reason(self, endpoint: Endpoint) -> str:
         return endpoint.get_disabled_reason_display() or "-"
 
-    @admin.action(description="Send to selected endpoints again", permissions=["change"])
+    @admin.action(description=label("Send to selected endpoints again"), permissions=["change"])
     def enable(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:
         """As `POST /endpoints/{id}/enable` does."""
         off = rows.filter(is_active=False)
-        self._each(request, off, "enabled", lambda endpoint: bool(endpoints.enable(endpoint)))
+        number = self._each(request, off, "Enabled.", lambda e: bool(endpoints.enable(e)))
+        text = counted("{number} endpoint enabled.", "{number} endpoints enabled.", number)
+        self.message_user(request, text, messages.SUCCESS)
 
-    @admin.action(description="Send nothing more to selected endpoints", permissions=["change"])
+    @admin.action(
+        description=label("Send nothing more to selected endpoints"), permissions=["change"]
+    )
     def disable(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:
         """What is sent to them fails until they are enabled; a default cannot be disabled."""
         registered = rows.exclude(url="")
         reason = DisabledReason.REQUESTED
-        self._each(request, registered, "disabled", lambda e: endpoints.disable(e, reason))
+        number = self._each(
+            request, registered, "Disabled.", lambda e: endpoints.disable(e, reason)
+        )
+        text = counted("{number} endpoint disabled.", "{number} endpoints disabled.", number)
+        self.message_user(request, text, messages.SUCCESS)
 
     def _each(
         self,
         request: HttpRequest,
         rows: QuerySet[Endpoint],
-        word: str,
+        what: str,
         move: Callable[[Endpoint], bool],
-    ) -> None:
+    ) -> int:
+        """How many were moved; the history of each says `what`."""
         moved = [endpoint for endpoint in rows.select_related("tenant") if move(endpoint)]
         for endpoint in moved:
-            self.log_change(request, endpoint, f"{word.capitalize()}.")
-        noun = "endpoint" if len(moved) == 1 else "endpoints"
-        self.message_user(request, f"{len(moved)} {noun} {word}.", messages.SUCCESS)
+            self.log_change(request, endpoint, what)
+        return len(moved)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -1,8 +1,4 @@
-"""Lists of suppressions as CSV, in and out.
-
-A spreadsheet takes a cell that begins as a formula for one, quoted or not, so what goes out begins
-with an apostrophe then (numbers in E.164 do), and what comes in may.
-"""
+"""Lists of suppressions as CSV, in and out."""
 
 import csv
 import io
@@ -15,9 +11,9 @@ from typing import Any
 from ..models import Suppression, Tenant
 from ..pipeline.suppressions import add_many
 from ..suppression import Entry, parse_entry
+from ..tabular import Writer, plain
 
 COLUMNS = ("channel", "recipient", "reason", "note", "expires_at")
-FORMULA = tuple("=+-@\t\r＝＋－＠")  # noqa: RUF001 - spreadsheets know the wide ones too
 AT_ONCE = 500
 BAD_SHOWN = 100
 
@@ -80,24 +76,14 @@ def _entry(header: list[str], cells: list[str], now: datetime) -> Entry | str:
     """The entry of a row, or why there is none."""
     if len(cells) != len(header):
         return f"it has {len(cells)} cells instead of {len(header)}"
-    values = {name: _plain(cell) for name, cell in zip(header, cells, strict=True)}
+    values = {name: plain(cell.strip()) for name, cell in zip(header, cells, strict=True)}
     entry = parse_entry({name: value for name, value in values.items() if value}, now)
     if isinstance(entry, Entry):
         return entry
     return "; ".join(f"{error.pointer.removeprefix('/')}: {error.detail}" for error in entry)
 
 
-def _plain(cell: str) -> str:
-    text = cell.strip()
-    return text[1:] if text.startswith("'") and text[1:].lstrip().startswith(FORMULA) else text
-
-
 def _line(cells: Iterable[str]) -> str:
     line = io.StringIO()
-    csv.writer(line, quoting=csv.QUOTE_ALL).writerow(_safe(cell) for cell in cells)
+    Writer(line).write(cells)
     return line.getvalue()
-
-
-def _safe(cell: str) -> str:
-    dangerous = cell.startswith(FORMULA) or cell.lstrip().startswith(FORMULA)
-    return f"'{cell}" if dangerous else cell

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 
 from ..enums import Status
+from ..labels import label
 from ..models import Notification, Tenant
 from ..querysets import NotificationQuerySet
 
@@ -19,7 +20,7 @@ TENANTS_OFFERED = 100
 class StatusFilter(admin.SimpleListFilter):
     """By what the outside is told, which two columns decide together."""
 
-    title = "status"
+    title = label("status")
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
@@ -31,7 +32,7 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 class TenantFilter(admin.SimpleListFilter):
-    title = "tenant"
+    title = label("tenant")
     parameter_name = "tenant"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:

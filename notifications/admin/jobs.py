@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from ..dashboard.words import amount
 from ..enums import Channel, JobKind, JobState, Priority, Status
+from ..labels import label, say
 from ..models import Job, Template, Tenant
 from ..pipeline import jobs
 from .lists import ReadOnlyAdmin
@@ -25,33 +26,38 @@ REFRESH_SECONDS = 2
 
 PERMISSIONS = {JobKind.RETRY: "retry_notification", JobKind.CANCEL: "cancel_notification"}
 
-ANY = [("", "any")]
+ANY = [("", label("any"))]
 
 
 class JobForm(forms.Form):
-    kind = forms.ChoiceField(label="What to do")
+    kind = forms.ChoiceField(label=label("What to do"))
     status = forms.MultipleChoiceField(
         required=False,
         choices=[(status.value, status.value) for status in Status],
         widget=forms.CheckboxSelectMultiple,
-        help_text="None for all that can be retried or cancelled.",
+        help_text=label("None for all that can be retried or cancelled."),
     )
     channel = forms.ChoiceField(required=False, choices=[*ANY, *Channel.choices])
     priority = forms.ChoiceField(
         required=False, choices=[*ANY, *((str(p.value), p.label) for p in Priority)]
     )
-    tenant = forms.CharField(required=False, help_text="Its name.")
-    template = forms.CharField(required=False, help_text="Its name; the tenant is needed too.")
-    provider = forms.CharField(required=False, help_text="The last one that had it.")
-    error_code = forms.CharField(required=False, help_text="Such as connect_timeout.")
-    created_after = forms.DateTimeField(required=False, help_text="Such as 2026-11-22 03:00.")
+    tenant = forms.CharField(required=False, help_text=label("Its name."))
+    template = forms.CharField(
+        required=False, help_text=label("Its name; the tenant is needed too.")
+    )
+    provider = forms.CharField(required=False, help_text=label("The last one that had it."))
+    error_code = forms.CharField(required=False, help_text=label("Such as connect_timeout."))
+    created_after = forms.DateTimeField(
+        required=False, help_text=label("Such as 2026-11-22 03:00.")
+    )
     created_before = forms.DateTimeField(required=False)
     accept_duplicate_risk = forms.BooleanField(
         required=False,
-        label="Retry what is unknown too: recipients may get it twice",
+        label=label("Retry what is unknown too: recipients may get it twice"),
     )
     reason = forms.CharField(
-        max_length=200, help_text="It stands in the history of every notification that is changed."
+        max_length=200,
+        help_text=label("It stands in the history of every notification that is changed."),
     )
 
     def __init__(self, kinds: list[JobKind], *args: Any, **kwargs: Any) -> None:
@@ -65,22 +71,24 @@ class JobForm(forms.Form):
     def clean_tenant(self) -> str:
         name = str(self.cleaned_data["tenant"])
         if name and not Tenant.objects.filter(name=name).exists():
-            raise forms.ValidationError("There is no tenant of this name.")
+            raise forms.ValidationError(say("There is no tenant of this name."))
         return name
 
     def clean(self) -> Any:
         values = super().clean() or self.cleaned_data
         name, tenant = values.get("template"), values.get("tenant")
         if name and not Template.objects.filter(name=name, tenant__name=tenant).exists():
-            self.add_error("template", "This tenant has no template of this name.")
+            self.add_error("template", say("This tenant has no template of this name."))
         wanted, kind = values.get("status"), values.get("kind")
         if kind and wanted:
             possible = [s for s in wanted if s in jobs.STATUSES[JobKind(kind)]]
             if not possible:
-                self.add_error("status", f"There is nothing to {kind} in these.")
+                self.add_error("status", say("There is nothing to {kind} in these.", kind=kind))
             only_unknown = possible == [Status.UNKNOWN] and kind == JobKind.RETRY
             if only_unknown and not values.get("accept_duplicate_risk"):
-                text = "What is unknown may have been delivered: accept the risk below to retry it."
+                text = say(
+                    "What is unknown may have been delivered: accept the risk below to retry it."
+                )
                 self.add_error("status", text)
         return values
 
@@ -107,7 +115,7 @@ class JobAdmin(ReadOnlyAdmin):
     class Media:
         css = {"all": ("notifications/admin.css", "notifications/dashboard.css")}
 
-    @admin.display(description="done")
+    @admin.display(description=label("done"))
     def progress(self, job: Job) -> SafeString:
         return format_html("{} %", int(jobs.share_done(job) * 100))
 
@@ -134,7 +142,7 @@ class JobAdmin(ReadOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             job = self._start(request, form)
             return HttpResponseRedirect(_page_of(job))
-        context = {"title": "Retry or cancel many", "form": form}
+        context = {"title": say("Retry or cancel many"), "form": form}
         return self._answer(request, FORM, context)
 
     def _start(self, request: HttpRequest, form: JobForm) -> Job:
@@ -157,7 +165,7 @@ class JobAdmin(ReadOnlyAdmin):
         if job is None or not self.has_view_permission(request, job):
             return super().change_view(request, object_id, *args, **kwargs)
         context = {
-            "title": f"{job.get_kind_display().capitalize()} many",
+            "title": say("Retry many") if job.kind == JobKind.RETRY else say("Cancel many"),
             "job": job,
             "percent": int(jobs.share_done(job) * 100),
             "facts": _facts(job),
@@ -169,18 +177,18 @@ class JobAdmin(ReadOnlyAdmin):
         return self._answer(request, PAGE, context)
 
     def stop_view(self, request: HttpRequest, id: Any) -> HttpResponse:
-        return self._act(request, id, jobs.stop, "Stopped")
+        return self._act(request, id, jobs.stop, "Stopped", say("Stopped."))
 
     def go_on_view(self, request: HttpRequest, id: Any) -> HttpResponse:
-        return self._act(request, id, jobs.go_on, "Taken up again")
+        return self._act(request, id, jobs.go_on, "Taken up again", say("Taken up again."))
 
-    def _act(self, request: HttpRequest, id: Any, act: Any, what: str) -> HttpResponse:
+    def _act(self, request: HttpRequest, id: Any, act: Any, what: str, told: str) -> HttpResponse:
         job = self.get_object(request, str(id))
         if job is None or not _may(request, job):
             raise PermissionDenied
         if request.method == "POST" and act(job):
             log(request, [job], what)
-            messages.success(request, f"{what}.")
+            messages.success(request, told)
         return HttpResponseRedirect(_page_of(job))
 
     def _answer(
@@ -214,13 +222,13 @@ def _facts(job: Job) -> dict[str, str]:
     filters = {name.replace("_", " "): _said(name, v) for name, v in job.filters.items()}
     facts = {
         **filters,
-        "reason": job.reason,
-        "started by": job.by,
-        "looked at": amount(job.looked_at),
-        "retried" if job.kind == JobKind.RETRY else "cancelled": amount(job.changed),
+        say("reason"): job.reason,
+        say("started by"): job.by,
+        say("looked at"): amount(job.looked_at),
+        say("retried") if job.kind == JobKind.RETRY else say("cancelled"): amount(job.changed),
     }
     if job.asked:
-        facts["may be with a provider, no further attempt"] = amount(job.asked)
+        facts[say("may be with a provider, no further attempt")] = amount(job.asked)
     return facts
 
 

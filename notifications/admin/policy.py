@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.timesince import timesince
 
+from ..labels import label, say
 from ..models import Pause, RateLimit, Worker
 from ..pipeline import policy
 from . import switches
@@ -87,6 +88,6 @@ class WorkerAdmin(ReadOnlyAdmin):
     ordering = ("-seen_at", "pk")
     fields = ("name", "seen_at")
 
-    @admin.display(description="last seen")
+    @admin.display(description=label("last seen"))
     def seen(self, worker: Worker) -> str:
-        return f"{timesince(worker.seen_at)} ago"
+        return say("{time} ago", time=timesince(worker.seen_at))

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from ..channels import CHANNELS
 from ..exceptions import InvalidNotification
+from ..labels import label, say
 from ..models import Preference
 from ..pipeline.preferences import put
 from ..preference import Wish, parse_wish
@@ -24,7 +25,7 @@ class PreferenceForm(ModelForm):
 
     wish: Wish
     opt_outs = forms.CharField(
-        required=False, help_text="The categories that are not sent, with spaces between."
+        required=False, help_text=label("The categories that are not sent, with spaces between.")
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -71,23 +72,26 @@ class PreferenceAdmin(ModelAdmin):
     sortable_by = ()
     ordering = ("-pk",)
     search_fields = ("recipient",)
-    search_help_text = "The whole recipient."
+    search_help_text = label("The whole recipient.")
     fields = (
         "tenant", "channel", "recipient", "opt_outs", "quiet_from", "quiet_until", "time_zone"
     )  # fmt: skip
 
-    @admin.display(description="recipient")
+    @admin.display(description=label("recipient"))
     def to(self, preference: Preference) -> str:
         return masked(preference.recipient)
 
-    @admin.display(description="opted out of")
+    @admin.display(description=label("opted out of"))
     def wanted(self, preference: Preference) -> str:
         return ", ".join(preference.opt_outs)
 
-    @admin.display(description="quiet hours")
+    @admin.display(description=label("quiet hours"))
     def quiet(self, preference: Preference) -> str:
         hours = preference.quiet_hours
-        return f"{_text(hours.start)} to {_text(hours.end)}, {hours.zone}" if hours else ""
+        if not hours:
+            return ""
+        start, end = _text(hours.start), _text(hours.end)
+        return say("{start} to {end}, {zone}", start=start, end=end, zone=hours.zone)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("tenant", "channel", "recipient") if obj else ()

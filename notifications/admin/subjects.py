@@ -6,6 +6,7 @@ from django import forms
 
 from ..conf import get_settings
 from ..enums import Channel, Scope
+from ..labels import say
 from ..models import Template, Tenant
 
 NAMES_SHOWN = 20
@@ -18,7 +19,11 @@ def check_subject(scope: str | None, subject: str) -> str:
         names = _names(Scope(scope))
         known = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
         raise forms.ValidationError(
-            f"There is no {scope} of this name. There is: {known or 'none yet'}."
+            say(
+                "There is no {scope} of this name. There is: {known}.",
+                scope=scope,
+                known=known or say("none yet"),
+            )
         )
     return subject
 

@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from ..channels import CHANNELS
+from ..labels import label, say
 from ..models import Suppression, Tenant
 from ..pipeline import database
 from ..pipeline.suppressions import add
@@ -48,30 +49,36 @@ class SuppressionForm(ModelForm):
 
 class ImportForm(forms.Form):
     tenant = forms.ModelChoiceField(Tenant.objects.all())
-    file = forms.FileField(required=False, help_text="CSV in UTF-8, as the export writes it.")
+    file = forms.FileField(
+        required=False, help_text=label("CSV in UTF-8, as the export writes it.")
+    )
     text = forms.CharField(
         required=False,
         strip=False,
         widget=forms.Textarea,
-        help_text=f"Or the same here. The first line names the columns: {', '.join(COLUMNS)}; "
-        "channel and recipient are enough.",
+        help_text=label(
+            "Or the same here. The first line names the columns: channel, recipient, reason, note, "
+            "expires_at; channel and recipient are enough."
+        ),
     )
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
         file, text = values.get("file"), values.get("text")
         if bool(file) == bool(text):
-            raise forms.ValidationError("Give either a file or a text.")
+            raise forms.ValidationError(say("Give either a file or a text."))
         if file and file.size > UPLOAD_MAX:
-            raise forms.ValidationError(f"At most {UPLOAD_MAX // 1024**2} MiB at once.")
+            raise forms.ValidationError(
+                say("At most {number} MiB at once.", number=UPLOAD_MAX // 1024**2)
+            )
         try:
             values["csv"] = file.read().decode("utf-8") if file else text
         except UnicodeDecodeError as error:
-            raise forms.ValidationError("The file is not UTF-8.") from error
+            raise forms.ValidationError(say("The file is not UTF-8.")) from error
         return values
 
 
-@admin.action(description="Export selected suppressions as CSV", permissions=["view"])
+@admin.action(description=label("Export selected suppressions as CSV"), permissions=["view"])
 def export_selected(
     page: ModelAdmin, request: HttpRequest, rows: QuerySet[Suppression]
 ) -> StreamingHttpResponse:
@@ -95,12 +102,12 @@ class SuppressionAdmin(ModelAdmin):
     sortable_by = ()
     ordering = ("-pk",)
     search_fields = ("recipient",)
-    search_help_text = "The whole recipient."
+    search_help_text = label("The whole recipient.")
     actions = (export_selected,)
     fields = ("tenant", "channel", "recipient", "reason", "note", "expires_at")
     change_list_template = "admin/notifications/suppression/change_list.html"
 
-    @admin.display(description="recipient")
+    @admin.display(description=label("recipient"))
     def to(self, suppression: Suppression) -> str:
         return masked(suppression.recipient)
 
@@ -134,14 +141,19 @@ class SuppressionAdmin(ModelAdmin):
         form = ImportForm(request.POST or None, request.FILES or None)
         done = self._import(form) if form.is_valid() else None
         if done:
-            text = f"{done.read} recipients read, {done.added} of them new, {done.refused} refused."
+            text = say(
+                "{read} recipients read, {added} of them new, {refused} refused.",
+                read=done.read,
+                added=done.added,
+                refused=done.refused,
+            )
             level = messages.WARNING if done.refused else messages.SUCCESS
             self.message_user(request, text, level)
             if not done.refused:
                 return HttpResponseRedirect(reverse("admin:notifications_suppression_changelist"))
         context = {
             **self.admin_site.each_context(request),
-            "title": "Import suppressions",
+            "title": say("Import suppressions"),
             "opts": self.opts,
             "form": form,
             "done": done,
@@ -154,5 +166,5 @@ class SuppressionAdmin(ModelAdmin):
         try:
             return import_csv(form.cleaned_data["tenant"], form.cleaned_data["csv"], database.now())
         except ValueError as error:
-            form.add_error(None, f"This cannot be read: {error}.")
+            form.add_error(None, say("This cannot be read: {error}.", error=error))
             return None

@@ -13,6 +13,7 @@ from django.urls import path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from ..enums import Scope
+from ..labels import label, say
 from ..models import Pause, RateLimit
 from ..pipeline import switches
 from ..validators import validate_rates
@@ -28,7 +29,7 @@ DASHBOARD = "admin:notifications_dashboard_changelist"
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=200,
-        help_text="It is shown to all operators, and kept in the log with your name.",
+        help_text=label("It is shown to all operators, and kept in the log with your name."),
         widget=forms.TextInput({"class": "vTextField", "autofocus": True}),
     )
 
@@ -37,7 +38,9 @@ class SubjectForm(ReasonForm):
     scope = forms.ChoiceField(choices=Scope.choices)
     subject = forms.CharField(
         max_length=200,
-        help_text="The name of the channel, provider or tenant; of a template as tenant/name.",
+        help_text=label(
+            "The name of the channel, provider or tenant; of a template as tenant/name."
+        ),
         widget=forms.TextInput({"class": "vTextField"}),
     )
 
@@ -53,7 +56,7 @@ class LimitForm(SubjectForm):
         max_length=100,
         required=False,
         validators=[validate_rates],
-        help_text=(
+        help_text=label(
             "Such as 50/s, or 100/s, 5000/d: all of them hold, over the whole cluster. "
             "Leave it empty to go back to what the settings say."
         ),
@@ -67,11 +70,11 @@ class Switch:
     def __init__(
         self,
         name: str,
-        title: str,
-        button: str,
+        title: Any,
+        button: Any,
         form: type[forms.Form],
         permissions: tuple[str, ...],
-        explained: str,
+        explained: Any,
         act: Callable[[HttpRequest, dict[str, Any]], str],
     ) -> None:
         self.name, self.title, self.button = name, title, button
@@ -88,22 +91,25 @@ class Switch:
 def _pause(request: HttpRequest, values: dict[str, Any]) -> str:
     row = switches.pause(Scope(values["scope"]), values["subject"], values["reason"])
     log(request, [row], "Paused", values["reason"], ADDITION)
-    return f"{row} is paused. What is with a provider already is finished; nothing is lost."
+    return say(
+        "{subject} is paused. What is with a provider already is finished; nothing is lost.",
+        subject=row,
+    )
 
 
 def _resume(request: HttpRequest, values: dict[str, Any]) -> str:
     row = Pause.objects.filter(scope=values["scope"], subject=values["subject"]).first()
     if row is None:
-        return f"{values['scope']} {values['subject']} was not paused."
+        return say("{scope} {subject} was not paused.", **_named(values))
     switches.resume(Scope(row.scope), row.subject)
     log(request, [row], "Resumed", values["reason"], DELETION)
-    return f"{row} goes on."
+    return say("{subject} goes on.", subject=row)
 
 
 def _drain(request: HttpRequest, values: dict[str, Any]) -> str:
     rows = switches.drain(values["reason"])
     log(request, rows, "Paused to drain", values["reason"], ADDITION)
-    return "All channels are paused. Wait until nothing is in flight, then stop the workers."
+    return say("All channels are paused. Wait until nothing is in flight, then stop the workers.")
 
 
 def _resume_all(request: HttpRequest, values: dict[str, Any]) -> str:
@@ -111,69 +117,79 @@ def _resume_all(request: HttpRequest, values: dict[str, Any]) -> str:
     for row in rows:
         switches.resume(Scope.CHANNEL, row.subject)
     log(request, rows, "Resumed", values["reason"], DELETION)
-    return "All channels go on."
+    return say("All channels go on.")
 
 
 def _limit(request: HttpRequest, values: dict[str, Any]) -> str:
-    scope, subject = Scope(values["scope"]), values["subject"]
+    scope, subject, named = Scope(values["scope"]), values["subject"], _named(values)
     if values["rates"]:
         row = switches.limit(scope, subject, values["rates"])
         log(request, [row], f"Limited to {row.rates}", values["reason"])
-        return f"{scope} {subject} is limited to {row.rates}."
+        return say("{scope} {subject} is limited to {rates}.", rates=row.rates, **named)
     found = RateLimit.objects.filter(scope=scope, subject=subject).first()
     if found is None:
-        return f"Nothing else was set: {scope} {subject} keeps to the settings."
+        return say("Nothing else was set: {scope} {subject} keeps to the settings.", **named)
     switches.unlimit(scope, subject)
     log(request, [found], "Back to the settings", values["reason"], DELETION)
-    return f"{scope} {subject} keeps to the settings again."
+    return say("{scope} {subject} keeps to the settings again.", **named)
+
+
+def _named(values: dict[str, Any]) -> dict[str, str]:
+    return {"scope": values["scope"], "subject": values["subject"]}
 
 
 SWITCHES = (
     Switch(
         "pause",
-        "Pause",
-        "Pause",
+        label("Pause"),
+        label("Pause"),
         SubjectForm,
         ("add_pause",),
-        "Nothing more of it is sent until it is resumed. What is with a provider already is "
-        "finished. Notifications are still accepted, and wait.",
+        label(
+            "Nothing more of it is sent until it is resumed. What is with a provider already is "
+            "finished. Notifications are still accepted, and wait."
+        ),
         _pause,
     ),
     Switch(
         "resume",
-        "Resume",
-        "Resume",
+        label("Resume"),
+        label("Resume"),
         SubjectForm,
         ("delete_pause",),
-        "What has waited goes at once, within the limits.",
+        label("What has waited goes at once, within the limits."),
         _resume,
     ),
     Switch(
         "drain",
-        "Drain",
-        "Pause all channels",
+        label("Drain"),
+        label("Pause all channels"),
         ReasonForm,
         ("add_pause",),
-        "All channels are paused, and what is in flight comes to its end. The dashboard says when "
-        "nothing is with a provider any more: then workers can be stopped without a trace.",
+        label(
+            "All channels are paused, and what is in flight comes to its end. The dashboard says "
+            "when nothing is with a provider any more: then workers can be stopped without a trace."
+        ),
         _drain,
     ),
     Switch(
         "resume_all",
-        "Resume all channels",
-        "Resume all channels",
+        label("Resume all channels"),
+        label("Resume all channels"),
         ReasonForm,
         ("delete_pause",),
-        "Ends the pause of every channel. Pauses of providers, tenants and templates stay.",
+        label("Ends the pause of every channel. Pauses of providers, tenants and templates stay."),
         _resume_all,
     ),
     Switch(
         "limit",
-        "Change a limit",
-        "Change",
+        label("Change a limit"),
+        label("Change"),
         LimitForm,
         ("add_ratelimit", "change_ratelimit", "delete_ratelimit"),
-        "It holds within a second, for all workers together, instead of what the settings say.",
+        label(
+            "It holds within a second, for all workers together, instead of what the settings say."
+        ),
         _limit,
     ),
 )

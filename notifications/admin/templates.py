@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from ..enums import Scope
 from ..exceptions import InvalidNotification
+from ..labels import counted, label, say
 from ..messages import TemplateDraft
 from ..models import Pause, Template, TemplateVersion
 from ..pipeline import template_store
@@ -73,16 +74,18 @@ class VersionInline(PartOfPage):
     def get_queryset(self, request: HttpRequest) -> QuerySet[TemplateVersion]:
         return super().get_queryset(request).defer("content")
 
-    @admin.display(description="made")
+    @admin.display(description=label("made"))
     def created(self, version: TemplateVersion) -> str:
         return moment(version.created_at, "seconds")
 
-    @admin.display(description="what it says")
+    @admin.display(description=label("what it says"))
     def shown(self, version: TemplateVersion) -> SafeString:
         address = reverse(
             f"{self.admin_site.name}:notifications_template_preview", args=[version.template_id]
         )
-        return format_html('<a href="{}?version={}">preview</a>', address, version.number)
+        return format_html(
+            '<a href="{}?version={}">{}</a>', address, version.number, say("preview")
+        )
 
 
 @admin.register(Template)
@@ -98,23 +101,23 @@ class TemplateAdmin(ModelAdmin):
     inlines = (VersionInline,)
     fields = ("tenant", "name", "channel", "is_transactional", "category", *PARTS_SHOWN)
 
-    @admin.display(description="in use", boolean=True)
+    @admin.display(description=label("in use"), boolean=True)
     def in_use(self, template: Template) -> bool:
         return template.archived_at is None
 
-    @admin.display(description="content")
+    @admin.display(description=label("content"))
     def content_shown(self, template: Template) -> SafeString:
         return pretty(_current(template).content)
 
-    @admin.action(description="Archive selected templates", permissions=["change"])
+    @admin.action(description=label("Archive selected templates"), permissions=["change"])
     def archive(self, request: HttpRequest, templates: QuerySet[Template]) -> None:
         """Take them out of use; to save one again brings it back."""
         live = list(templates.filter(archived_at=None))
         for template in live:
             template_store.archive(template)
             self.log_change(request, template, "Archived.")
-        noun = "template" if len(live) == 1 else "templates"
-        self.message_user(request, f"{len(live)} {noun} archived.", messages.SUCCESS)
+        text = counted("{number} template archived.", "{number} templates archived.", len(live))
+        self.message_user(request, text, messages.SUCCESS)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # Requests name the template, and its channel decides what they may send with it.
@@ -153,7 +156,7 @@ class TemplateAdmin(ModelAdmin):
             return None
         subject = f"{template.tenant.name}/{template.name}"
         is_paused = Pause.objects.filter(scope=Scope.TEMPLATE, subject=subject).exists()
-        words, name = ("Resume", "resume") if is_paused else ("Pause", "pause")
+        words, name = (say("Resume"), "resume") if is_paused else (say("Pause"), "pause")
         url = switches.allowed(request).get(name)
         query = urlencode({"scope": "template", "subject": subject, "next": request.path})
         return (words, f"{url}?{query}") if url else None
@@ -168,7 +171,9 @@ class TemplateAdmin(ModelAdmin):
         version = self._version(request, id)
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Preview of {version.template}, {version}",
+            "title": say(
+                "Preview of {template}, {version}", template=version.template, version=version
+            ),
             "opts": self.opts,
             "media": self.media,
             "original": version.template,
@@ -203,6 +208,6 @@ def _shown(version: TemplateVersion, text: str) -> dict[str, Any]:
     except InvalidNotification as error:
         return {"errors": [wrong.detail for wrong in error.errors]}
     except (ValueError, RecursionError):
-        return {"errors": ["The context must be a JSON object."]}
+        return {"errors": [say("The context must be a JSON object.")]}
     document = ALONE + content.pop("html") if "html" in content else ""
     return {"parts": content, "document": document}

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from .. import api_keys
 from ..enums import KeyScope
 from ..fields import utc
+from ..labels import counted, label, say
 from ..models import APIKey, Tenant
 from .lists import ModelAdmin, ModelForm
 from .policy import EffectiveAtOnce
@@ -37,7 +38,7 @@ class APIKeyForm(ModelForm):
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]
         if expires_at and utc(expires_at) <= datetime.now(UTC):
-            raise forms.ValidationError("This time has passed; the key would never work.")
+            raise forms.ValidationError(say("This time has passed; the key would never work."))
         return expires_at
 
 
@@ -69,26 +70,26 @@ class APIKeyAdmin(ModelAdmin):
         "last_used_at",
     )
 
-    @admin.display(description="scopes")
+    @admin.display(description=label("scopes"))
     def allowed(self, key: APIKey) -> str:
         return ", ".join(key.scopes)
 
-    @admin.display(description="state")
+    @admin.display(description=label("state"))
     def state(self, key: APIKey) -> str:
         if key.revoked_at:
-            return "revoked"
+            return say("revoked")
         expired = key.expires_at and key.expires_at <= datetime.now(UTC)
-        return "expired" if expired else "live"
+        return say("expired") if expired else say("live")
 
-    @admin.action(description="Revoke selected API keys", permissions=["change"])
+    @admin.action(description=label("Revoke selected API keys"), permissions=["change"])
     def revoke(self, request: HttpRequest, keys: QuerySet[APIKey]) -> None:
         """Refuse the keys from now on, for good."""
         live = list(keys.filter(revoked_at=None))
         APIKey.objects.filter(pk__in=[key.pk for key in live]).update(revoked_at=Now())
         for key in live:
             self.log_change(request, key, "Revoked.")
-        noun = "API key" if len(live) == 1 else "API keys"
-        self.message_user(request, f"{len(live)} {noun} revoked.", messages.SUCCESS)
+        text = counted("{number} API key revoked.", "{number} API keys revoked.", len(live))
+        self.message_user(request, text, messages.SUCCESS)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("name", *self.shown) if obj else self.fields
@@ -103,7 +104,7 @@ class APIKeyAdmin(ModelAdmin):
             choices=KeyScope.choices,
             initial=KeyScope.values,
             widget=forms.CheckboxSelectMultiple,
-            help_text="What it may be used for; this cannot be changed afterwards.",
+            help_text=label("What it may be used for; this cannot be changed afterwards."),
         )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -122,7 +123,7 @@ class APIKeyAdmin(ModelAdmin):
         """The page with the secret itself: a message would put it into a cookie or a session."""
         context = {
             **self.admin_site.each_context(request),
-            "title": "API key created",
+            "title": say("API key created"),
             "opts": self.opts,
             "original": obj,
             "token": request.new_token,  # type: ignore[attr-defined]  # by save_model

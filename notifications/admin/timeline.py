@@ -7,6 +7,7 @@ from datetime import datetime
 from django.contrib.admin.models import LogEntry
 
 from ..enums import AttemptOutcome, ReceiptState, State, Status
+from ..labels import say
 from ..lifecycle import WAITING
 from ..models import Attempt, Notification, Receipt
 from ..pipeline import explain
@@ -34,7 +35,7 @@ class Event:
 
     @property
     def when(self) -> str:
-        return moment(self.at) if self.at else "now"
+        return moment(self.at) if self.at else say("now")
 
 
 def timeline(notification: Notification, entries: Iterable[LogEntry]) -> list[Event]:
@@ -51,21 +52,29 @@ def timeline(notification: Notification, entries: Iterable[LogEntry]) -> list[Ev
 
 
 def _accepted(notification: Notification) -> Event:
-    parts = [f"for {notification.tenant.name}"]
+    parts = [say("for {tenant}", tenant=notification.tenant.name)]
     if notification.template:
-        parts.append(f"from the template {notification.template}")
+        parts.append(say("from the template {template}", template=notification.template))
     if notification.send_at:
-        parts.append(f"to be sent at {moment(notification.send_at, 'seconds')}")
+        time = moment(notification.send_at, "seconds")
+        parts.append(say("to be sent at {time}", time=time))
     if notification.expires_at:
-        parts.append(f"expires at {moment(notification.expires_at, 'seconds')}")
-    return Event(notification.created_at, "Accepted", ", ".join(parts))
+        time = moment(notification.expires_at, "seconds")
+        parts.append(say("expires at {time}", time=time))
+    return Event(notification.created_at, say("Accepted"), ", ".join(parts))
 
 
 def _attempt(attempt: Attempt) -> Event:
     outcome = AttemptOutcome(attempt.outcome)
     said = ": ".join(part for part in (attempt.code, attempt.detail) if part)
-    detail = f"{said + '; ' if said else ''}took {attempt.duration_ms} ms"
-    title = f"Attempt {attempt.number} at {attempt.provider}: {outcome.value}"
+    took = say("took {number} ms", number=attempt.duration_ms)
+    detail = f"{said}; {took}" if said else took
+    title = say(
+        "Attempt {number} at {provider}: {outcome}",
+        number=attempt.number,
+        provider=attempt.provider,
+        outcome=outcome.value,
+    )
     return Event(attempt.finished_at, title, detail, LEVELS.get(outcome, "warn"))
 
 
@@ -74,8 +83,10 @@ def _receipt(receipt: Receipt) -> Event:
     good = {ReceiptState.DELIVERED: "good", ReceiptState.UNDELIVERED: "bad"}
     level = "bad" if kind is ReceiptState.BOUNCED else good.get(kind, "")
     said = f"{receipt.code}, " if receipt.code else ""
-    detail = f"{said}received {moment(receipt.received_at)}, event {receipt.event_id}"
-    return Event(receipt.occurred_at, f"Receipt of {receipt.provider}: {kind.label}", detail, level)
+    time, event = moment(receipt.received_at), receipt.event_id
+    detail = said + say("received {time}, event {event}", time=time, event=event)
+    title = say("Receipt of {provider}: {kind}", provider=receipt.provider, kind=kind.label)
+    return Event(receipt.occurred_at, title, detail, level)
 
 
 def _entry(entry: LogEntry) -> Event:
@@ -88,17 +99,25 @@ def _end(notification: Notification) -> Iterator[Event]:
         code = notification.error_code
         said = ": ".join(part for part in (code, notification.error_detail) if part)
         level = "bad" if status == Status.FAILED else ""
-        yield Event(notification.settled_at, f"It is {status.value}", said, level)
+        yield Event(
+            notification.settled_at, say("It is {status}", status=status.value), said, level
+        )
 
 
 def _now(notification: Notification) -> Iterator[Event]:
     if notification.state == State.DISPATCHING:
-        begun = f"Attempt {notification.attempt_count} at {notification.provider} has begun"
-        yield Event(notification.dispatched_at, begun, "no answer yet", "warn")
+        begun = say(
+            "Attempt {number} at {provider} has begun",
+            number=notification.attempt_count,
+            provider=notification.provider,
+        )
+        yield Event(notification.dispatched_at, begun, say("no answer yet"), "warn")
     waiting = explain.waiting(notification)
     if waiting:
         was_put_off = notification.state in WAITING and notification.wait_reason
-        title = "Put off, and waits" if was_put_off else "Waits"
+        title = say("Put off, and waits") if was_put_off else say("Waits")
         yield Event(None, title, in_words(waiting), "warn")
     if notification.cancel_requested:
-        yield Event(None, "Its cancellation was asked for", "no further attempt is made", "warn")
+        yield Event(
+            None, say("Its cancellation was asked for"), say("no further attempt is made"), "warn"
+        )

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
 from ..addresses import SCHEME_AND_HOST
+from ..labels import say
 from ..pipeline.explain import Waiting
 
 
@@ -47,9 +48,12 @@ def masked(recipient: str) -> str:
 def in_words(waiting: Waiting | None) -> str:
     """One sentence: why it has not gone yet, and until when."""
     if waiting is None:
-        return "nothing"
-    until = f", until {moment(waiting.until, 'seconds')}" if waiting.until else ""
-    return f"{waiting.detail}{until}"
+        return say("nothing")
+    if waiting.until is None:
+        return waiting.detail
+    return say(
+        "{detail}, until {time}", detail=waiting.detail, time=moment(waiting.until, "seconds")
+    )
 
 
 def listed(values: Mapping[str, str]) -> SafeString:

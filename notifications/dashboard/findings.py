@@ -7,6 +7,7 @@ from enum import StrEnum
 from celery import current_app
 
 from ..enums import CircuitState, Scope, WaitReason
+from ..labels import counted, say
 from .backlog import Reason
 from .overview import Overview
 from .words import amount, duration, per_minute, scope_in_words
@@ -64,24 +65,32 @@ def verdict(found: list[Finding]) -> tuple[Level, str]:
     bad = sum(f.level is Level.BAD for f in found)
     warn = sum(f.level is Level.WARN for f in found)
     if bad:
-        return Level.BAD, f"{bad} problem{'s' if bad > 1 else ''}"
+        return Level.BAD, counted("{number} problem", "{number} problems", bad)
     if warn:
-        return Level.WARN, f"{warn} thing{'s' if warn > 1 else ''} to look at"
-    return Level.GOOD, "All is well"
+        text = counted("{number} thing to look at", "{number} things to look at", warn)
+        return Level.WARN, text
+    return Level.GOOD, say("All is well")
 
 
 def _parts(seen: Overview) -> Iterator[Finding]:
     if not seen.workers:
-        advice = f"Start one: celery -A {current_app.main or 'project'} worker"
-        text = "No worker has been seen in the last minute: nothing is sent."
-        yield Finding(Level.BAD, text, f"{advice}. Nothing accepted is lost meanwhile.")
+        advice = say(
+            "Start one: celery -A {app} worker. Nothing accepted is lost meanwhile.",
+            app=current_app.main or "project",
+        )
+        text = say("No worker has been seen in the last minute: nothing is sent.")
+        yield Finding(Level.BAD, text, advice)
     if not seen.broker.ok:
-        advice = "Nothing accepted is lost meanwhile; workers go on by themselves when it is back."
-        yield Finding(Level.BAD, f"The broker {seen.broker.detail}.", advice)
+        advice = say(
+            "Nothing accepted is lost meanwhile; workers go on by themselves when it is back."
+        )
+        text = say("The broker {detail}.", detail=seen.broker.detail)
+        yield Finding(Level.BAD, text, advice)
     lapsed = sum(held.lapsed for held in seen.backlog.lanes.values())
     if lapsed:
-        text = f"{amount(lapsed)} in the hands of a worker that is gone or hangs."
-        yield Finding(Level.WARN, text, "They are taken back within seconds.")
+        count = amount(lapsed)
+        text = say("{count} in the hands of a worker that is gone or hangs.", count=count)
+        yield Finding(Level.WARN, text, say("They are taken back within seconds."))
 
 
 def _circuits(seen: Overview) -> Iterator[Finding]:
@@ -92,15 +101,25 @@ def _circuits(seen: Overview) -> Iterator[Finding]:
             is_open = circuit.state is CircuitState.OPEN
             yield Finding(
                 Level.BAD if is_open else Level.WARN,
-                f"The circuit of {provider.name} is {circuit.state.label}{reason}: "
-                + ("it is not asked." if is_open else "one message at a time tries it."),
-                "See what its attempts came to. It closes by itself when one succeeds.",
+                say(
+                    "The circuit of {provider} is {state}: {effect}",
+                    provider=provider.name,
+                    state=f"{circuit.state.label}{reason}",
+                    effect=say("it is not asked.")
+                    if is_open
+                    else say("one message at a time tries it."),
+                ),
+                say("See what its attempts came to. It closes by itself when one succeeds."),
                 Act.ERRORS,
             )
         elif provider.held:
             rests = duration(provider.held)
-            text = f"{provider.name} refuses us for being too fast: it rests {rests}."
-            yield Finding(Level.NOTE, text, "It recovers by itself, step by step.")
+            text = say(
+                "{provider} refuses us for being too fast: it rests {time}.",
+                provider=provider.name,
+                time=rests,
+            )
+            yield Finding(Level.NOTE, text, say("It recovers by itself, step by step."))
 
 
 def _lateness(seen: Overview) -> Iterator[Finding]:
@@ -110,8 +129,8 @@ def _lateness(seen: Overview) -> Iterator[Finding]:
         is_stuck = seen.workers and lane.channel in held and not _is_paused(seen, lane.channel)
         if late > LATE_SECONDS and is_stuck:
             name = f"{lane.channel.label}, {lane.priority.label}"
-            text = f"{name}: the oldest is due for {duration(late)}."
-            advice = "Start more workers, or see below what it waits for."
+            text = say("{lane}: the oldest is due for {time}.", lane=name, time=duration(late))
+            advice = say("Start more workers, or see below what it waits for.")
             yield Finding(Level.BAD if late > LATE_SECONDS * 5 else Level.WARN, text, advice)
 
 
@@ -124,30 +143,41 @@ def _failing(seen: Overview) -> Iterator[Finding]:
         failed = provider.attempts - provider.accepted
         if provider.attempts >= FAILING_LEAST and failed > provider.attempts * FAILING_SHARE:
             share = failed / provider.attempts
-            text = f"{share:.0%} of the attempts at {provider.name} failed in the last 15 minutes."
+            text = say(
+                "{share} of the attempts at {provider} failed in the last 15 minutes.",
+                share=f"{share:.0%}",
+                provider=provider.name,
+            )
             level = Level.BAD if share > 0.25 else Level.WARN
-            yield Finding(level, text, "See the top errors.", Act.ERRORS)
+            yield Finding(level, text, say("See the top errors."), Act.ERRORS)
 
 
 def _pauses(seen: Overview) -> Iterator[Finding]:
     waiting = {r.scope: count for r, count in seen.backlog.reasons if r.reason is WaitReason.PAUSED}
     if seen.is_draining:
         text = (
-            "Drained: all channels are paused, and nothing is with a provider."
+            say("Drained: all channels are paused, and nothing is with a provider.")
             if seen.is_drained
-            else f"Draining: all channels are paused, {amount(seen.in_flight)} still in flight."
+            else say(
+                "Draining: all channels are paused, {count} still in flight.",
+                count=amount(seen.in_flight),
+            )
         )
-        yield Finding(Level.WARN, text, "Workers can be stopped once nothing is in flight.")
+        yield Finding(Level.WARN, text, say("Workers can be stopped once nothing is in flight."))
     for (scope, subject), reason in seen.pauses.items():
         if seen.is_draining and scope == Scope.CHANNEL:
             continue
         count = waiting.get(f"{scope}:{subject}", 0)
-        held = f"; {amount(count)} {'waits' if count == 1 else 'wait'}" if count else ""
+        text = say("{subject} is paused", subject=f"{scope.capitalize()} {subject}")
         because = f": {reason}" if reason else ""
-        text = f"{scope.capitalize()} {subject} is paused{because}{held}."
+        waits = counted("{count} waits", "{count} wait", count, count=amount(count))
+        held = f"; {waits}" if count else ""
+        text = f"{text}{because}{held}."
         yield Finding(Level.WARN, text, "", Act.RESUME, scope, subject)
     for name in seen.disabled:
-        yield Finding(Level.NOTE, f"The tenant {name} is switched off: nothing of it is sent.")
+        yield Finding(
+            Level.NOTE, say("The tenant {name} is switched off: nothing of it is sent.", name=name)
+        )
 
 
 def _waits(seen: Overview) -> Iterator[Finding]:
@@ -159,16 +189,17 @@ def _waits(seen: Overview) -> Iterator[Finding]:
 
 def _wait(reason: Reason, count: str) -> tuple[str, str] | None:
     scope = scope_in_words(reason.scope)
+    named = {"count": count, "channel": reason.channel.label, "scope": scope}
     match reason.reason:
         case WaitReason.RECONCILE:
             return (
-                f"{count} {reason.channel.label} of unknown outcome at {scope}.",
-                "A receipt may settle them; or retry them, if a duplicate does no harm.",
+                say("{count} {channel} of unknown outcome at {scope}.", **named),
+                say("A receipt may settle them; or retry them, if a duplicate does no harm."),
             )
         case WaitReason.RATE_LIMIT:
             return (
-                f"{count} {reason.channel.label} wait for a limit: {scope}.",
-                "They go at its rate; raise it if the provider allows more.",
+                say("{count} {channel} wait for a limit: {scope}.", **named),
+                say("They go at its rate; raise it if the provider allows more."),
             )
     return None
 
@@ -176,8 +207,9 @@ def _wait(reason: Reason, count: str) -> tuple[str, str] | None:
 def _growth(seen: Overview) -> Iterator[Finding]:
     for forecast in seen.forecasts:
         if forecast.grows > max(1.0, forecast.leaves * 0.1) and forecast.waiting > 1000:
-            text = (
-                f"The backlog of {forecast.channel.label} grows by {per_minute(forecast.grows)}: "
-                "more comes than leaves."
+            text = say(
+                "The backlog of {channel} grows by {rate}: more comes than leaves.",
+                channel=forecast.channel.label,
+                rate=per_minute(forecast.grows),
             )
-            yield Finding(Level.WARN, text, "See what it waits for.")
+            yield Finding(Level.WARN, text, say("See what it waits for."))

@@ -4,10 +4,19 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..enums import Channel, CircuitState
+from ..labels import label, say
 from .backlog import Held
 from .charts import Chart, Value
 from .overview import RECENT_MINUTES, Forecast, Fullness, Overview, Provider
 from .words import amount, duration, per_minute, reason_in_words, short
+
+COUNTED = {
+    "accepted": label("Accepted"),
+    "sent": label("Sent"),
+    "retried": label("Retried"),
+    "failed": label("Failed"),
+}
+"""Tiles and charts that count what happened."""
 
 FAILED_SHARE = 0.02
 """Of what was accepted: from there on it is worth a look."""
@@ -50,25 +59,29 @@ def sections(seen: Overview) -> dict[str, Any]:
 def _tiles(seen: Overview) -> Iterator[Tile]:
     minutes = RECENT_MINUTES
     backlog = seen.backlog
-    about = "about " if backlog.is_estimate else ""
-    total = backlog.total()
-    yield Tile("Backlog", f"{about}{amount(total)}", "not finished, or of unknown outcome")
+    total = amount(backlog.total())
+    total = say("about {count}", count=total) if backlog.is_estimate else total
+    yield Tile(say("Backlog"), total, say("not finished, or of unknown outcome"))
     late = backlog.due_for
     level = "bad" if late > 300 else "warn" if late > 60 else ""
-    at_least = "at least " if backlog.is_sampled and late else ""
-    oldest = f"{at_least}{duration(late)}" if late else "none"
-    yield Tile("Oldest due", oldest, "what waits the longest", level)
+    oldest = duration(late) if late else say("none")
+    if backlog.is_sampled and late:
+        oldest = say("at least {time}", time=oldest)
+    yield Tile(say("Oldest due"), oldest, say("what waits the longest"), level)
     many = seen.recent["failed"] > FAILED_SHARE * seen.recent["accepted"]
-    for name in ("accepted", "sent", "retried", "failed"):
+    for name, title in COUNTED.items():
         level = "warn" if name == "failed" and many else ""
-        yield Tile(name.capitalize(), amount(seen.recent[name]), f"in {minutes} minutes", level)
-    yield Tile("In flight", amount(seen.in_flight), "with a worker or provider")
+        note = say("in {number} minutes", number=minutes)
+        yield Tile(str(title), amount(seen.recent[name]), note, level)
+    yield Tile(say("In flight"), amount(seen.in_flight), say("with a worker or provider"))
 
 
 def _chart(chart: Chart) -> dict[str, Any]:
     show = _seconds if chart.unit == "seconds" else _rate
     return {
         "chart": chart,
+        "title": COUNTED.get(chart.name, label("Time to send")),
+        "unit": label("seconds") if chart.unit == "seconds" else label("per minute"),
         "told": [(row, [show(value) for value in row.values]) for row in chart.told],
         "lines": [_line_title(chart, line) for line in chart.lines],
         "summary": _summary(chart, show),
@@ -82,14 +95,15 @@ def _line_title(chart: Chart, line: str) -> str:
 def _summary(chart: Chart, show: Any) -> str:
     """The latest and the highest, for those who do not see the lines."""
     if chart.is_empty:
-        return "nothing in this time"
+        return say("nothing in this time")
     parts = []
     for index, line in enumerate(chart.lines):
         values = [row.values[index] for row in chart.rows]
         known = [value for value in values if value is not None]
         if any(known):
             name, most = _line_title(chart, line), show(max(known))
-            parts.append(f"{name}: {show(values[-1]) or 'nothing'} now, {most} at most")
+            now = show(values[-1]) or say("nothing")
+            parts.append(say("{name}: {now} now, {most} at most", name=name, now=now, most=most))
     return "; ".join(parts)
 
 
@@ -118,13 +132,14 @@ def _lanes(seen: Overview) -> Iterator[dict[str, Any]]:
 
 
 def _count(held: Held, count: int) -> str:
-    return f"about {amount(count)}" if held.is_estimate else amount(count)
+    return say("about {count}", count=amount(count)) if held.is_estimate else amount(count)
 
 
 def _due_for(held: Held) -> str:
     if not held.due_for:
-        return "none is due"
-    return f"{'at least ' if held.is_sampled else ''}{duration(held.due_for)}"
+        return say("none is due")
+    time = duration(held.due_for)
+    return say("at least {time}", time=time) if held.is_sampled else time
 
 
 def _lateness(held: Held) -> str:
@@ -144,13 +159,13 @@ def _reasons(seen: Overview) -> Iterator[tuple[str, str, str, dict[str, str] | N
 def _forecast(forecast: Forecast) -> dict[str, str]:
     minutes = forecast.minutes
     if minutes is not None:
-        done = f"done in about {duration(max(1.0, minutes * 60))}"
+        done = say("done in about {time}", time=duration(max(1.0, minutes * 60)))
     elif forecast.is_held:
-        done = "paused"
+        done = say("paused")
     elif forecast.leaves <= 0:
-        done = "nothing leaves it"
+        done = say("nothing leaves it")
     else:
-        done = f"grows by {per_minute(forecast.grows)}"
+        done = say("grows by {rate}", rate=per_minute(forecast.grows))
     return {
         "channel": str(forecast.channel.label),
         "waiting": amount(forecast.waiting),
@@ -165,7 +180,7 @@ def _provider(provider: Provider) -> dict[str, Any]:
     circuit = provider.circuit
     return {
         "provider": provider,
-        "state": circuit.state.label if circuit else "not watched",
+        "state": circuit.state.label if circuit else say("not watched"),
         "level": _level(circuit.state) if circuit else "",
         "since": circuit.since if circuit else None,
         "reason": circuit.reason.replace("_", " ") if circuit else "",
@@ -182,8 +197,10 @@ def _level(state: CircuitState) -> str:
 
 def _pace(provider: Provider) -> str:
     if provider.held:
-        return f"rests for {duration(provider.held)}"
-    return f"at most {short(provider.rate)}/s" if provider.rate is not None else "full"
+        return say("rests for {time}", time=duration(provider.held))
+    if provider.rate is None:
+        return say("full")
+    return say("at most {rate}/s", rate=short(provider.rate))
 
 
 def _limit(limit: Fullness) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Numbers and times as they are read at a glance."""
 
 from ..enums import WaitReason
+from ..labels import say
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -51,20 +52,24 @@ def reason_in_words(reason: WaitReason, scope: str, code: str) -> str:
     where = scope_in_words(scope)
     match reason:
         case WaitReason.SCHEDULED:
-            return "scheduled for later"
+            return say("scheduled for later")
         case WaitReason.DIGEST:
-            return "gathered in a digest"
+            return say("gathered in a digest")
         case WaitReason.QUIET_HOURS:
-            return "their recipients have quiet hours"
+            return say("their recipients have quiet hours")
         case WaitReason.QUEUE:
-            return "due, waiting for a worker"
+            return say("due, waiting for a worker")
         case WaitReason.RATE_LIMIT:
-            return f"the limit of {where} is used up"
+            return say("the limit of {where} is used up", where=where)
         case WaitReason.CIRCUIT_OPEN:
-            return f"the circuit of {where} is open"
+            return say("the circuit of {where} is open", where=where)
         case WaitReason.BACKOFF:
-            return f"to be tried again after {code or 'an error'} at {where}"
+            return say(
+                "to be tried again after {code} at {where}",
+                code=code or say("an error"),
+                where=where,
+            )
         case WaitReason.PAUSED:
-            return f"{where} is paused"
+            return say("{where} is paused", where=where)
         case WaitReason.RECONCILE:
-            return f"the outcome at {where} is unknown"
+            return say("the outcome at {where} is unknown", where=where)

@@ -43,7 +43,7 @@
   }
 
   function options(figure, width) {
-    const show = figure.dataset.unit === "seconds" ? duration : short;
+    const show = figure.dataset.measure === "seconds" ? duration : short;
     const axis = { stroke: css("--nd-quiet"), grid: { stroke: css("--hairline-color"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     const names = [...figure.querySelectorAll(".nd-swatch")].map((each) => each.textContent);
     // In the time zone of the site, as all other times on its pages are.
@@ -78,7 +78,7 @@
     }
     const parts = plot.series.slice(1).map((line, i) => [line.label, plot.data[i + 1][index]]);
     const told = parts.filter(([, value]) => value != null).map(([label, value]) => `${label} ${show(value)}`);
-    unit.textContent = `${time(plot.data[0][index])}: ${told.join(", ") || "nothing"}`;
+    unit.textContent = `${time(plot.data[0][index])}: ${told.join(", ") || live.dataset.nothing}`;
   }
 
   function draw(figure) {
@@ -129,13 +129,13 @@
   function show(text) {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     const parts = [...fresh.querySelectorAll("[data-part]")];
-    if (!parts.length) return say("You are logged out, or may no longer see this: load the page again.");
+    if (!parts.length) return say(live.dataset.gone);
     for (const part of parts) {
       const old = live.querySelector(`[data-part="${part.dataset.part}"]`);
       if (old) replace(old, part);
     }
     drawAll();
-    return say(`as of ${fresh.querySelector("[data-asof]").dataset.asof}`);
+    return say(fresh.querySelector("[data-asof]").dataset.asof);
   }
 
   function say(text) {
@@ -148,7 +148,7 @@
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       show(await answer.text());
     } catch (error) {
-      say(`not updated (${error.message}); trying again`);
+      say(`${live.dataset.failed} (${error.message})`);
     }
     plan();
   }
@@ -158,10 +158,11 @@
     if (!stopped && !document.hidden) timer = setTimeout(refresh, live.dataset.refresh * 1000);
   }
 
+  const stop = toggle.textContent;
   toggle.hidden = false;
   toggle.addEventListener("click", () => {
     stopped = !stopped;
-    toggle.textContent = stopped ? "Go on updating" : "Stop updates";
+    toggle.textContent = stopped ? toggle.dataset.goOn : stop;
     if (stopped) plan();
     else refresh();
   });
