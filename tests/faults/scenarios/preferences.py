@@ -45,7 +45,8 @@ def digests_while_all_are_killed(lab: Lab, size: Size) -> Verdict:
 
 def _gatherer(stack: Stack) -> Process:
     command = ["python", "-m", "tests.faults.gathering", str(RECIPIENTS)]
-    return stack.processes.start("gathering", command, stack.env)
+    # It writes ids, and nothing is to come between them.
+    return stack.processes.start("gathering", command, stack.env | {"LOG_EVENTS": "false"})
 
 
 def _gathered(stack: Stack) -> set[str]:
