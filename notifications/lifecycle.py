@@ -73,7 +73,7 @@ MOVES: Mapping[Move, tuple[frozenset[State], frozenset[State]]] = MappingProxyTy
         Move.DISBAND: (frozenset({S.IN_DIGEST}), frozenset({S.QUEUED})),
         Move.REQUEUE: (
             frozenset({S.FAILED, S.EXPIRED, S.CANCELLED, S.UNKNOWN, S.SENT}),
-            frozenset({S.QUEUED}),
+            frozenset({S.QUEUED, S.SCHEDULED}),
         ),
         Move.EVIDENCE: (
             frozenset({S.UNKNOWN, S.RETRY_WAIT, S.QUEUED, S.FAILED}),
@@ -87,8 +87,9 @@ ACCEPT starts from RETRY_WAIT when a worker that was given up reports success af
 RETRY, FAIL and PARK end in SENT where a receipt has already proved delivery; RETRY and
 ABANDON end in CANCELLED where cancellation was asked for while the attempt was in flight.
 REQUEUE starts from SENT only when a receipt said undelivered, and from UNKNOWN only when the
-caller accepts the risk of a duplicate. EVIDENCE is a receipt that proves delivery. DIGEST ends what
-another notification says along with others; DISBAND sends it by itself after all.
+caller accepts the risk of a duplicate; it ends in SCHEDULED where send_at is still to come.
+EVIDENCE is a receipt that proves delivery. DIGEST ends what another notification says along with
+others; DISBAND sends it by itself after all.
 """
 
 STATUS_OF_STATE: Mapping[State, Status] = MappingProxyType(

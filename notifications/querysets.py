@@ -514,18 +514,23 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(pk__in=ids, state__in=maybe_sent).update(cancel_requested=True)
 
     def requeue(self, ids: Collection[UUID], statuses: Collection[Status]) -> int:
-        """Start a new cycle of attempts for rows that have one of `statuses`."""
+        """Start a new cycle of attempts for what has one of `statuses`, at its `send_at` or now."""
+        is_early = Q(send_at__gt=Now())
+        due_at = Case(When(is_early, then=F("send_at")), default=Now())
         return (
             self._move(Move.REQUEUE, ids)
             .with_status(*statuses)
             .update(
-                state=State.QUEUED,
+                state=Case(
+                    When(is_early, then=Value(State.SCHEDULED.value)),
+                    default=Value(State.QUEUED.value),
+                ),
                 receipt_state=ReceiptState.NONE,
                 duplicate_risk=Case(
                     When(state=State.UNKNOWN, then=True), default=F("duplicate_risk")
                 ),
-                due_at=Now(),
-                publish_at=Now(),
+                due_at=due_at,
+                publish_at=due_at,
                 uncounted_attempts=F("attempt_count"),
                 expires_at=Case(When(expires_at__lte=Now(), then=None), default=F("expires_at")),
                 cancel_requested=False,

@@ -82,6 +82,7 @@ def rows_in_every_condition() -> dict[UUID, Notification]:
             attempt_count=attempts,
             lease_token=TOKEN,
             lease_until=timezone.now() + timezone.timedelta(minutes=5),
+            send_at=timezone.now() + timezone.timedelta(hours=1) if attempts == 2 else None,
         )
         for state in State
         for receipt in ReceiptState

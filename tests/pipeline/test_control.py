@@ -67,6 +67,12 @@ def test_what_expired_is_sent_without_a_term() -> None:
     assert fresh(row).status == Status.DELIVERED
 
 
+def test_what_was_cancelled_before_its_time_waits_for_it_once_it_is_retried() -> None:
+    later = timezone.now() + timezone.timedelta(hours=1)
+    row = retry(in_state(State.CANCELLED, send_at=later))
+    assert (row.status, row.due_at, row.publish_at) == (Status.SCHEDULED, later, later)
+
+
 def test_unknown_is_retried_only_by_who_takes_the_risk() -> None:
     row = sms("timeout,deliver")
     attempt(row)
