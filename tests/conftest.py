@@ -17,7 +17,7 @@ from kombu import Connection
 
 from notifications.gates import forget_gates
 from notifications.observability import minutes
-from notifications.pipeline import policy
+from notifications.pipeline import forecast, policy
 from notifications.pipeline.window import forget_windows
 from notifications.worker.configure import queues
 from tests.processes import Processes, environment
@@ -78,6 +78,7 @@ def _gates_are_forgotten() -> Iterator[None]:
     yield
     forget_gates()
     policy.forget()
+    forecast.forget()
     minutes.recorder.discard()
     forget_windows()
 

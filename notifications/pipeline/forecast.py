@@ -198,6 +198,7 @@ def _apart(
     holds: Holds, channel: Channel, lines: Lines, names: Mapping[int, str]
 ) -> tuple[Lines, Waiting | None]:
     """The lines that move, and what holds up one of the others."""
+    lines = {key: line for key, line in lines.items() if key[1] in names}  # some may be gone since
     held = {tenant: _stopped(holds, channel, names[tenant]) for _, tenant in lines}
     moving = {key: line for key, line in lines.items() if not held[key[1]]}
     return moving, next((waiting for waiting in held.values() if waiting), None)

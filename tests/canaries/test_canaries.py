@@ -24,7 +24,7 @@ from tests.providers import http_server, smtp_server
 from tests.providers.http_server import RESET, Answer, Request
 from tests.racing.stack import Product
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
 BROKEN = """
     ALTER TABLE notifications_notification ADD CONSTRAINT no_such_luck
@@ -144,7 +144,7 @@ def run(product: Product, peer: str) -> tuple[dict[str, str], Load]:
     worker = product.processes.worker(product.env, "--loglevel", "DEBUG")
     load = Load(client.base, client.headers["Authorization"].removeprefix("Bearer "), peer)
     load.all_of_it()
-    wait_until(lambda: settled(product), 60, f"{product.states()}")
+    wait_until(lambda: settled(product), 200, f"{product.states()}")
     pages = {path: load.session.get(client.base + path) for path in ("/healthz", "/readyz")}
     pages["/metrics"] = load.session.get(client.base + "/metrics")
     outputs = {path: page.text for path, page in pages.items()}

@@ -139,6 +139,7 @@ def test_metrics_add_up_although_processes_are_killed(
 ) -> None:
     truth, targets = Truth(production_env["DATABASE_URL"]), Targets(host.targets())
     with targets.watched():
+        wait_until(lambda: targets.last.keys() >= host.urls.keys(), 60, "an answer of each")
         killed_at = _run_and_kill(host, truth)
         wait_until(truth.is_done, 60 + COUNT / 50, "all settled", every=0.3)
     targets.look()

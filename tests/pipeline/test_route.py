@@ -171,10 +171,10 @@ def test_a_spent_limit_that_is_not_the_providers_holds_for_all(
 
 def test_an_open_circuit_moves_messages_on_and_none_is_lost(settings: Any) -> None:
     use(settings, first={"BACKEND": SIMULATED, "CIRCUIT": {"MIN_CALLS": 10, "OPEN_FOR": 60}})
-    rows = [sms("transient,deliver" if number < 10 else "deliver") for number in range(40)]
+    rows = [sms("transient,deliver") for _ in range(40)]
     report = attempt(*rows)
     tried = Counter(Attempt.objects.values_list("provider", "outcome"))
-    assert tried == {("first", "transient"): 10, ("second", "accepted"): 30}
+    assert tried == {("first", "transient"): 10, ("second", "transient"): 30}
     attempt(*[row for row in rows if row.pk in report.again])
     assert {fresh(row).status for row in rows} == {Status.DELIVERED}
 
