@@ -1,4 +1,4 @@
-"""What the lists of large tables share: read-only rows that are never counted in full."""
+"""What the lists of large tables share: rows that are never counted in full, read-only or not."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -53,8 +53,8 @@ class ReadOnly:
         return False
 
 
-class ReadOnlyAdmin(ReadOnly, ModelAdmin):
-    """A list to look at: newest first by primary key, without counts, facets or sorting."""
+class LongListAdmin(ModelAdmin):
+    """A list of any length: newest first by primary key, without counts, facets or sorting."""
 
     paginator = BoundedPaginator
     list_per_page = 50
@@ -63,6 +63,11 @@ class ReadOnlyAdmin(ReadOnly, ModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
+
+
+class ReadOnlyAdmin(ReadOnly, LongListAdmin):
+    """A long list to look at."""
+
     actions: Sequence[Any] | None = None
 
 

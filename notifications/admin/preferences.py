@@ -13,7 +13,7 @@ from ..models import Preference
 from ..pipeline.preferences import put
 from ..preference import Wish, parse_wish
 from .filters import TenantFilter
-from .lists import BoundedPaginator, ModelAdmin, ModelForm
+from .lists import LongListAdmin, ModelForm
 from .words import masked
 
 FIELD_OF = {"start": "quiet_from", "end": "quiet_until", "time_zone": "time_zone"}
@@ -59,18 +59,11 @@ def _text(value: Any) -> str:
 
 
 @admin.register(Preference)
-class PreferenceAdmin(ModelAdmin):
+class PreferenceAdmin(LongListAdmin):
     form = PreferenceForm
-    paginator = BoundedPaginator
     list_display = ("to", "channel", "wanted", "quiet", "tenant", "created_at")
     list_select_related = ("tenant",)
     list_filter = ("channel", TenantFilter)
-    list_per_page = 50
-    list_max_show_all = 0
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    sortable_by = ()
-    ordering = ("-pk",)
     search_fields = ("recipient",)
     search_help_text = label("The whole recipient.")
     fields = (

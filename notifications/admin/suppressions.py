@@ -18,7 +18,7 @@ from ..pipeline.suppressions import add
 from ..suppression import Entry, parse_entry
 from .exchange import COLUMNS, Imported, export_csv, import_csv
 from .filters import TenantFilter
-from .lists import BoundedPaginator, ModelAdmin, ModelForm
+from .lists import LongListAdmin, ModelAdmin, ModelForm
 from .words import masked
 
 UPLOAD_MAX = 10 * 1024 * 1024
@@ -89,18 +89,11 @@ def export_selected(
 
 
 @admin.register(Suppression)
-class SuppressionAdmin(ModelAdmin):
+class SuppressionAdmin(LongListAdmin):
     form = SuppressionForm
-    paginator = BoundedPaginator
     list_display = ("to", "channel", "reason", "tenant", "created_at", "expires_at", "note")
     list_select_related = ("tenant",)
     list_filter = ("channel", "reason", TenantFilter)
-    list_per_page = 50
-    list_max_show_all = 0
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    sortable_by = ()
-    ordering = ("-pk",)
     search_fields = ("recipient",)
     search_help_text = label("The whole recipient.")
     actions = (export_selected,)

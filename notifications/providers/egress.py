@@ -265,7 +265,7 @@ def _body(connection: socket.socket, protocol: h11.Connection, deadline: float) 
         ):
             body += event.data
     except (OSError, h11.RemoteProtocolError):
-        pass
+        pass  # the status has been read, which decides; of the body what came is enough
     return body[:BODY_MAX]
 
 
