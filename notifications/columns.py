@@ -88,6 +88,25 @@ class Among(models.Func):
         return super().as_sql(compiler, connection, arg_joiner=" = ANY ")
 
 
+FOUND = "found"
+"""What the rest of a statement calls the rows that its beginning has locked."""
+
+
+class Found(models.Func):
+    """Whether the row at hand is one of those that the same statement has locked."""
+
+    output_field = models.BooleanField()
+
+    def __init__(self) -> None:
+        super().__init__(F("pk"))
+
+    def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> tuple[str, Any]:
+        key = self.get_source_expressions()[0]
+        column, _none = compiler.compile(key)
+        own = connection.ops.quote_name(key.target.column)
+        return f"{column} IN (SELECT {own} FROM {FOUND})", []  # noqa: S608 - all of it is ours
+
+
 class InState(models.Func):
     """Whether the row at hand, which is found by its key, is in one of `states`.
 

@@ -16,7 +16,7 @@ from django.db.models.constants import OnConflict
 from django.db.models.expressions import DatabaseDefault
 from django.db.models.sql import InsertQuery, UpdateQuery
 
-from .columns import Cell, Column, Place, Unnest, Values
+from .columns import FOUND, Cell, Column, Place, Unnest, Values
 from .native import FULL, Native, native_of
 
 Rows = models.QuerySet[Any, Any]
@@ -77,6 +77,19 @@ def select(
     """What the query that `build` describes finds among `count` rows; kept under `key`."""
     size = _size(using, count)
     statement = _kept((using, key), size, lambda: _compile_select(using, build(count)))
+    return statement.read(using, values, count)
+
+
+def take(
+    using: str, key: Hashable, values: Values, count: int, find: Callable[[int], Rows], move: Build
+) -> list[list[Any]]:
+    """What `find` locks among `count` rows, and `move` then changes; PostgreSQL only.
+
+    Both are one statement, kept under `key`: by itself it is a transaction, of one way to the
+    server instead of five. Its commit does not wait for the disk. `find` selects the primary key
+    first, and `move` changes what is `Found`.
+    """
+    statement = _kept((using, key), None, lambda: _compile_take(using, find(count), *move(count)))
     return statement.read(using, values, count)
 
 
@@ -152,6 +165,21 @@ def _compile_update(using: str, rows: Rows, values: Values) -> Statement:
     query.add_update_values(values)
     sql, params = query.get_compiler(using).as_sql()
     return _statement(using, sql, params)
+
+
+def _compile_take(using: str, rows: Rows, moved: Rows, values: Values) -> Statement:
+    with transaction.atomic(using=using):  # elsewhere the ORM locks no rows
+        found = _compile_select(using, rows)
+    change = _compile_update(using, moved, values)
+    key = connections[using].ops.quote_name(moved.model._meta.pk.column)
+    steps = (
+        "quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))",
+        f"{FOUND} AS ({found.sql})",
+        f"moved AS ({change.sql} RETURNING {key})",
+    )
+    what = f"SELECT {FOUND}.* FROM quick, {FOUND} JOIN moved USING ({key})"  # noqa: S608 - all ours
+    sql = f"WITH {', '.join(steps)} {what}"
+    return _statement(using, sql, [*found.params, *change.params], found.converters)
 
 
 def _compile_insert(

@@ -16,7 +16,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from . import prepared
-from .columns import Among, Column, InState, Slot
+from .columns import Among, Column, Found, InState, Slot
 from .enums import ReceiptState, State, Status, SuppressionReason
 from .lifecycle import IN_FLIGHT, MOVES, WAITING, Move, states_of
 from .settlements import PROVEN, Settlement, settle
@@ -333,6 +333,17 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             prepared.update(using, Move.CLAIM, values, len(claimed), self._build_claim)
         return claimed
 
+    def claim_few(
+        self, ids: Sequence[UUID], token: UUID, lease_seconds: float
+    ) -> "list[Notification]":
+        """As `claim`, in one statement and outside of any transaction; PostgreSQL only."""
+        using = router.db_for_write(self.model)
+        values = {"id": ids, "token": token, "lease": timedelta(seconds=lease_seconds)}
+        found = prepared.take(
+            using, "claim few", values, len(ids), self._build_due, self._build_claim_found
+        )
+        return self._instances(using, found)
+
     def lock(self) -> "NotificationQuerySet":
         """Lock the rows until the transaction ends, passing over what others have locked."""
         skip = connections[self.db].features.has_select_for_update_skip_locked
@@ -396,10 +407,15 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return rows
 
     def _build_claim(self, count: int) -> "tuple[NotificationQuerySet, dict[str, Any]]":
+        return self._claiming(Among(Column("id", models.UUIDField(), count)))
+
+    def _build_claim_found(self, count: int) -> "tuple[NotificationQuerySet, dict[str, Any]]":
+        return self._claiming(Found())
+
+    def _claiming(self, which: models.Func) -> "tuple[NotificationQuerySet, dict[str, Any]]":
         start, _ = MOVES[Move.CLAIM]
-        ids = Column("id", models.UUIDField(), count)
         until = Now() + Slot("lease", models.DurationField())
-        return self._whole().filter(Among(ids), InState(start)), {
+        return self._whole().filter(which, InState(start)), {
             "state": State.LEASED,
             "lease_token": Slot("token", models.UUIDField()),
             "lease_until": until,

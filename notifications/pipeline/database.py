@@ -44,6 +44,11 @@ def quick() -> Iterator[None]:
         yield
 
 
+def takes_at_once() -> bool:
+    """Whether rows can be locked and changed by one statement that commits by itself."""
+    return connection().vendor == "postgresql" and not connection().in_atomic_block
+
+
 def _is_within_another() -> bool:
     return len(connection().atomic_blocks) > 1
 
