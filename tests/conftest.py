@@ -6,6 +6,7 @@ TEST_REDIS_URL and the like override, and a handle that faults can be put on (`r
 """
 
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -175,12 +176,21 @@ def empty_rabbitmq(rabbitmq_url: str) -> str:
     return rabbitmq_url
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with all tables, for others to be copied from."""
+    directory = tmp_path_factory.mktemp("migrated")
+    file = directory / "db.sqlite3"
+    env = environment(f"sqlite:///{file}", directory / "metrics")
+    Processes(directory).manage(env, "migrate")
+    return file
+
+
 @pytest.fixture
-def embedded_env(tmp_path: Path) -> dict[str, str]:
+def embedded_env(migrated_file: Path, tmp_path: Path) -> dict[str, str]:
     """The environment of the embedded mode, on a migrated SQLite database of its own."""
-    env = environment(f"sqlite:///{tmp_path}/db.sqlite3", tmp_path / "metrics")
-    Processes(tmp_path).manage(env, "migrate")
-    return env
+    file = shutil.copy(migrated_file, tmp_path / "db.sqlite3")
+    return environment(f"sqlite:///{file}", tmp_path / "metrics")
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def environment(database_url: str, metrics: Path) -> dict[str, str]:
     }
 
 
-def wait_until(ask: Callable[[], T], timeout: float = 10, what: str = "", every: float = 0.05) -> T:
+def wait_until(ask: Callable[[], T], timeout: float = 30, what: str = "", every: float = 0.05) -> T:
     """The first truthy answer of `ask`; AssertionError after `timeout` seconds without one."""
     deadline = time.monotonic() + timeout
     while not (answer := ask()):

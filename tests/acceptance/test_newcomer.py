@@ -68,6 +68,8 @@ def environment(port: int, smtp_port: int) -> dict[str, str]:
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "PIP_INDEX_URL", "PIP_CONFIG_FILE", "PIP_CACHE_DIR")
     env = {name: os.environ[name] for name in kept if name in os.environ}
     env["PATH"] = env["PATH"].replace(f"{ROOT}/.venv/bin:", "")
+    # What nobody will import need not be compiled; only a test is in such a hurry.
+    env["PIP_COMPILE"] = "0"
     return env | {"PORT": str(port), "EMAIL_URL": f"smtp://127.0.0.1:{smtp_port}"}
 
 

@@ -567,7 +567,7 @@ class TestAtSize:
                 "error_detail, idempotency_key, category, trace, due_at, publish_at, created_at) "
                 "SELECT gen_random_uuid(), %s, 'email', 1, i || '@example.com', '{}', '{}', '', "
                 "'sent', 0, '', '', false, 1, 0, 0, false, false, 'smtp', '', '', '', "
-                "'key-' || i, '', '', now(), now(), now() FROM generate_series(1, 100000) AS i",
+                "'key-' || i, '', '', now(), now(), now() FROM generate_series(1, 30000) AS i",
                 [tenant.pk],
             )
             cursor.execute("ANALYZE notifications_notification")
@@ -588,9 +588,9 @@ class TestAtSize:
         assert self.read(admin_client, {}) <= lists.COUNTED_ROWS + 100
         assert self.read(admin_client, {"p": "200"}) <= 2 * lists.COUNTED_ROWS + 100
 
-    @pytest.mark.parametrize("term", ["500@example.com", "key-500", str(uuid4())])
-    def test_a_search_reads_only_what_it_finds(self, admin_client: Client, term: str) -> None:
-        assert self.read(admin_client, {"q": term}) <= 10
+    def test_a_search_reads_only_what_it_finds(self, admin_client: Client) -> None:
+        for term in ("500@example.com", "key-500", str(uuid4())):
+            assert self.read(admin_client, {"q": term}) <= 10, term
 
 
 def _touched(cursor: Any, sql: str) -> int:

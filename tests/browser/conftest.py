@@ -13,14 +13,14 @@ except ImportError:  # where its driver has no wheel
     sync_playwright = None  # type: ignore[assignment]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the sample project with several providers, and a bad night in its database."""
     with serving(tmp_path_factory.mktemp("browser")) as (url, _):
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator["Browser"]:
     path = chromium()
     if sync_playwright is None:
@@ -33,7 +33,7 @@ def browser() -> Iterator["Browser"]:
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def session(browser: "Browser", server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cookies of an operator who has logged in once."""
     context = browser.new_context(base_url=server)

@@ -7,9 +7,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from notifications.enums import Channel, Priority, State, Status
-from notifications.models import Notification, Tenant, Worker
+from notifications.models import Tenant, Worker
 from notifications.observability import stats
 from tests.observability.conftest import lease, stored
+from tests.pipeline.factories import copies
 
 pytestmark = pytest.mark.django_db
 
@@ -58,9 +59,7 @@ def test_workers_are_seen_by_when_they_showed_themselves(db: None) -> None:
 @pytest.mark.postgres
 def test_counting_reads_no_finished_row(tenant: Tenant) -> None:
     """With many finished rows and few waiting, PostgreSQL takes the partial indexes."""
-    values = {"channel": "email", "to": "a", "content": {}, "fingerprint": "", "tenant": tenant}
-    sent = (Notification(state=State.SENT, **values) for _ in range(20_000))
-    Notification.objects.bulk_create(sent, batch_size=5000)
+    copies(stored(tenant, state=State.SENT), 20_000)
     for state in (State.QUEUED, State.UNKNOWN):
         stored(tenant, state=state)
     with connection.cursor() as cursor:

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.db import connection
 from django.db.models.functions import Now
 
 from notifications import notify
@@ -28,6 +29,22 @@ def attempt(*notifications: Notification) -> Report:
     ids = [notification.pk for notification in notifications]
     make_due(ids)
     return deliver(Channel(notifications[0].channel), ids)
+
+
+def copies(row: Notification, count: int) -> None:
+    """Store so many more rows like this one; the database makes them, which takes it a moment."""
+    is_sqlite, table = connection.vendor == "sqlite", row._meta.db_table
+    new_id = "lower(hex(randomblob(16)))" if is_sqlite else "gen_random_uuid()"
+    fields = [f for f in row._meta.concrete_fields if not (f.primary_key or f.generated)]
+    names = ", ".join(f'"{field.column}"' for field in fields)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE numbers(n) AS"
+            " (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < %s)"
+            f" INSERT INTO {table} (id, {names}) SELECT {new_id}, {names}"
+            f" FROM {table}, numbers WHERE id = %s",
+            [count, row.pk.hex if is_sqlite else row.pk],
+        )
 
 
 def forget_pace() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from django.db import connection, connections
@@ -24,7 +24,7 @@ from notifications.pipeline import owing as owing_module
 from notifications.pipeline.deliver import deliver
 from notifications.pipeline.dispatch import Flow, Round, dispatch_due, dispatch_round
 
-from .factories import fresh, sms, tenant
+from .factories import copies, sms, tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -343,14 +343,10 @@ def _rows(node: dict[str, Any]) -> Iterator[int]:
 
 
 def fill(count: int, state: State, of: Any = None, **fields: Any) -> None:
-    row = fresh(sms())
-    row.delete()
-    values = {f.attname: getattr(row, f.attname) for f in row._meta.concrete_fields} | fields
-    values |= {"state": state, "tenant_id": of.pk if of else row.tenant_id}
-    if "publish_at" not in fields:
-        values["publish_at"] = timezone.now()
-    rows = (Notification(**values | {"id": uuid4()}) for _ in range(count))
-    Notification.objects.bulk_create(rows)
+    row = sms()
+    fields = {"publish_at": timezone.now(), "tenant": of or row.tenant} | fields
+    Notification.objects.filter(pk=row.pk).update(state=state, **fields)
+    copies(row, count - 1)
 
 
 def analyze() -> None:
