@@ -26,16 +26,24 @@ up: venv-dev
 demo: venv
 	@$(BIN)/python -m project.demo $(ARGS)
 
-# Two runs side by side, as each mostly waits; it fails with whichever fails.
+# Three runs side by side, as each waits a lot; it fails with whichever fails. Hundreds of processes
+# are started: none is to compile anew what another has compiled, whatever the shell says.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: venv-dev
-	@log=$$(mktemp); \
-	TEST_DB=postgres $(BIN)/python -m pytest $(ARGS) >"$$log" 2>&1 & second=$$!; \
-	trap 'kill $$second 2>/dev/null; rm -f "$$log"' EXIT; trap 'exit 130' INT TERM; \
-	echo "On SQLite (the run on PostgreSQL goes on beside it, and is shown afterwards):"; \
+	@logs=$$(mktemp -d); \
+	TEST_DB=postgres TEST_PART=others $(BIN)/python -m pytest $(ARGS) >"$$logs/others" 2>&1 & \
+	others=$$!; \
+	TEST_DB=postgres TEST_PART=processes $(BIN)/python -m pytest $(ARGS) >"$$logs/processes" 2>&1 & \
+	processes=$$!; \
+	trap 'kill -INT $$others $$processes 2>/dev/null; wait; rm -rf "$$logs"' EXIT; \
+	trap 'exit 130' INT TERM; \
+	echo "On SQLite (two runs on PostgreSQL go on beside it, and are shown afterwards):"; \
 	TEST_DB=sqlite $(BIN)/python -m pytest $(ARGS); sqlite=$$?; \
-	wait $$second; postgres=$$?; \
-	echo; echo "On PostgreSQL:"; cat "$$log"; \
-	exit $$((sqlite ? sqlite : postgres))
+	wait $$others; others_ended=$$?; \
+	echo; echo "On PostgreSQL:"; cat "$$logs/others"; \
+	wait $$processes; processes_ended=$$?; \
+	echo; echo "On PostgreSQL, with many processes:"; cat "$$logs/processes"; \
+	exit $$((sqlite ? sqlite : others_ended ? others_ended : processes_ended))
 
 matrix: venv-dev
 	@$(BIN)/python -c 'import nox, uv' 2>/dev/null || $(PIP) nox uv

@@ -36,7 +36,7 @@ class Load:
 
 
 ONE_BY_ONE, IN_CALLS = Load(3000), Load(20_000, size=1000, warm_up=4000)
-QUICK_ONE_BY_ONE, QUICK_IN_CALLS = Load(100), Load(1000, size=1000, warm_up=1000)
+QUICK_ONE_BY_ONE, QUICK_IN_CALLS = Load(50, warm_up=10), Load(200, size=100, warm_up=100)
 
 
 def run(stack: Stack, repeat: int, quick: bool = False) -> list[Row]:

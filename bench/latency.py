@@ -37,10 +37,11 @@ def run(stack: Stack, repeat: int, quick: bool = False) -> list[Row]:
         Row("latency: POST to provider, p99", "ms", BASELINE_IS, Bar(60, at_most=True)),
         Row("latency: POST to its answer, p50", "ms", BASELINE_IS),
     ]
+    warm_up = min(WARM_UP, count)
     with stack.database() as ours, stack.database() as bare:
         product, baseline = _product(stack, ours), _baseline(stack, bare)
-        with tqdm(total=2 * (repeat * count + WARM_UP), unit="post", desc="latency") as bar:
-            _in_turn(product, baseline, WARM_UP, bar)
+        with tqdm(total=2 * (repeat * count + warm_up), unit="post", desc="latency") as bar:
+            _in_turn(product, baseline, warm_up, bar)
             for _ in range(repeat):
                 figures = _in_turn(product, baseline, count, bar)
                 for row, of_product, of_baseline in zip(rows, *figures, strict=True):

@@ -32,10 +32,13 @@ class DurablePostgres(Postgres):
 class Stack:
     """Starts what is asked for, when it is asked for, and ends it; a URL given is used instead."""
 
-    def __init__(self, directory: Path, postgres_url: str = "", redis_url: str = "") -> None:
+    def __init__(
+        self, directory: Path, postgres_url: str = "", redis_url: str = "", migrated: str = ""
+    ) -> None:
         self.directory = directory
         self.processes = Processes(directory)
         self._postgres_url = postgres_url or os.environ.get("TEST_DATABASE_URL", "")
+        self._migrated = migrated
         self._redis_url = redis_url or os.environ.get("TEST_REDIS_URL", "")
         self._open = ExitStack()
 
@@ -64,6 +67,8 @@ class Stack:
     @cached_property
     def migrated(self) -> str:
         """The name of a database with all tables, to be copied."""
+        if self._migrated:
+            return self._migrated
         url = self._open.enter_context(new_database(self.postgres_url))
         self.processes.manage(self.environment(url), "migrate")
         return urlsplit(url).path.removeprefix("/")

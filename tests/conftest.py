@@ -1,12 +1,14 @@
 """The harness: real servers, a database per run, the product's processes.
 
-TEST_DB=sqlite (the default) runs everything but the tests marked `postgres`; TEST_DB=postgres runs
-those, and again what touches Django's database. Each server has a URL fixture (`redis_url`), which
+TEST_DB=sqlite (the default) runs everything but the tests marked `postgres` or `processes`;
+TEST_DB=postgres runs those, and again what touches Django's database: TEST_PART=processes only what
+is marked so, TEST_PART=others only the rest. Each server has a URL fixture (`redis_url`), which
 TEST_REDIS_URL and the like override, and a handle that faults can be put on (`redis_server`).
 """
 
 import os
 import shutil
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,6 +31,14 @@ from tests.servers.redis import Redis
 
 ON_POSTGRES = os.environ.get("TEST_DB", "sqlite") == "postgres"
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+PARTS = {"": {True, False}, "processes": {True}, "others": {False}}
+PART = PARTS[os.environ.get("TEST_PART", "")]
+"""Whether those marked `processes` are played, and whether the others are."""
+
+
+def pytest_configure() -> None:
+    # A shell lets its background jobs ignore Ctrl-C, and they their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,11 +46,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not ON_POSTGRES:
         reason = "needs PostgreSQL: the run with TEST_DB=postgres has it"
         for item in items:
-            if item.get_closest_marker("postgres"):
+            if _needs_postgres(item):
                 item.add_marker(pytest.mark.skip(reason=reason))
         return
-    config.hook.pytest_deselected(items=[i for i in items if not _differs_by_database(i)])
-    items[:] = [item for item in items if _differs_by_database(item)]
+    chosen = [i for i in items if _differs_by_database(i) and _is_process_test(i) in PART]
+    config.hook.pytest_deselected(items=list(set(items) - set(chosen)))
+    items[:] = chosen
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -50,10 +61,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _differs_by_database(item: pytest.Item) -> bool:
-    if item.get_closest_marker("postgres") or item.get_closest_marker("django_db"):
+    if _needs_postgres(item) or item.get_closest_marker("django_db"):
         return True
     fixtures = set(getattr(item, "fixturenames", ()))
     return bool(fixtures & DATABASE_FIXTURES) or _is_django_case(item)
+
+
+def _needs_postgres(item: pytest.Item) -> bool:
+    return bool(item.get_closest_marker("postgres")) or _is_process_test(item)
+
+
+def _is_process_test(item: pytest.Item) -> bool:
+    return bool(item.get_closest_marker("processes"))
 
 
 def _is_django_case(item: pytest.Item) -> bool:

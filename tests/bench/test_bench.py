@@ -30,25 +30,27 @@ pytestmark = pytest.mark.timeout(300)  # several processes start in each, one af
 
 
 @pytest.fixture
-def stack(tmp_path: Path, postgres_url: str, redis_url: str) -> Iterator[Stack]:
-    with Stack(tmp_path, postgres_url, redis_url) as stack:
+def stack(
+    tmp_path: Path, postgres_url: str, redis_url: str, migrated_template: str
+) -> Iterator[Stack]:
+    with Stack(tmp_path, postgres_url, redis_url, migrated_template) as stack:
         yield stack
 
 
-@pytest.mark.postgres
+@pytest.mark.processes
 def test_accepting_is_measured_against_bare_views(stack: Stack) -> None:
     one_by_one, in_calls = accept.run(stack, repeat=1, quick=True)
     assert is_measured(one_by_one)
     assert is_measured(in_calls)
 
 
-@pytest.mark.postgres
+@pytest.mark.processes
 def test_draining_is_measured_against_the_same_sql(stack: Stack) -> None:
     [row] = drain.run(stack, repeat=1, quick=True)
     assert is_measured(row)
 
 
-@pytest.mark.postgres
+@pytest.mark.processes
 def test_the_way_to_the_provider_is_measured_against_plain_celery(stack: Stack) -> None:
     half, most, answered = latency.run(stack, repeat=1, quick=True)
     assert answered.product[0] <= most.product[0]
@@ -56,20 +58,20 @@ def test_the_way_to_the_provider_is_measured_against_plain_celery(stack: Stack) 
     assert 0 < half.baseline[0] <= most.baseline[0]
 
 
-@pytest.mark.postgres
+@pytest.mark.processes
 def test_draining_what_was_relayed_is_measured_against_calls(stack: Stack) -> None:
     rate, ids = relayed.run(stack, repeat=1, quick=True)
     assert is_measured(rate)
     assert 1 <= ids.product[0] <= 100
 
 
-@pytest.mark.postgres
+@pytest.mark.processes
 def test_draining_a_large_table_is_measured_against_a_small_one(stack: Stack) -> None:
     [row] = growth.run(stack, repeat=1, quick=True)
     assert is_measured(row)
 
 
-@pytest.mark.postgres
+@pytest.mark.processes
 def test_a_limit_is_measured_at_the_provider(stack: Stack) -> None:
     fullest, share, messages, updates = limit.run(stack, repeat=1, quick=True)
     assert 0 < fullest.product[0] <= limit.PER_SECOND + limit.BURST
@@ -77,7 +79,7 @@ def test_a_limit_is_measured_at_the_provider(stack: Stack) -> None:
     assert updates.product[0] > 0
 
 
-@pytest.mark.postgres
+@pytest.mark.processes
 def test_waiting_behind_a_backlog_is_measured_against_waiting_alone(stack: Stack) -> None:
     other, urgent, lasts = fairness.run(stack, repeat=1, quick=True)
     assert is_measured(other)
@@ -85,13 +87,13 @@ def test_waiting_behind_a_backlog_is_measured_against_waiting_alone(stack: Stack
     assert lasts.product[0] > 0
 
 
-@pytest.mark.postgres
+@pytest.mark.processes
 def test_idling_is_measured_against_a_stock_worker(stack: Stack) -> None:
     [row] = idle.run(stack, repeat=1, quick=True)
     assert 0 <= row.product[0] < 300
 
 
-@pytest.mark.postgres
+@pytest.mark.processes
 def test_memory_is_measured_before_and_after(stack: Stack) -> None:
     largest, worst, whole = memory.run(stack, repeat=1, quick=True)
     assert largest.product[0] >= worst.product[0] > 0
@@ -105,14 +107,14 @@ def test_each_benchmark_says_how_long_it_takes_and_what_it_measures() -> None:
     assert [name for name in names if f"| `{name}` |" not in text] == []
 
 
-@pytest.mark.postgres
+@pytest.mark.processes
 def test_a_slow_provider_is_measured_against_itself_one_by_one(stack: Stack) -> None:
     [row] = slow.run(stack, repeat=1, quick=True)
     assert is_measured(row)
     assert row.ratio > 2
 
 
-@pytest.mark.postgres
+@pytest.mark.processes
 def test_smtp_is_measured_against_another_queue_and_under_kills(stack: Stack) -> None:
     drained, alone, twice, parked = smtp.run(stack, repeat=1, quick=True)
     assert is_measured(drained)
@@ -121,6 +123,7 @@ def test_smtp_is_measured_against_another_queue_and_under_kills(stack: Stack) ->
     assert 0 <= parked.product[0] <= 2 * smtp.QUICK_KILLS * 10
 
 
+@pytest.mark.processes
 def test_the_embedded_mode_is_measured_against_the_stock_broker(tmp_path: Path) -> None:
     with Stack(tmp_path) as stack:
         rate, delivered, called, seen, idle = embedded.run(stack, repeat=1, quick=True)

@@ -12,7 +12,7 @@ from tests.faults.scenarios.base import Scenario
 from tests.faults.verdict import Verdict
 from tests.servers import rabbitmq
 
-pytestmark = [pytest.mark.faults, pytest.mark.postgres, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.processes, pytest.mark.timeout(300)]
 
 AT_ONCE = 6
 
@@ -21,18 +21,16 @@ PLAYED = (
     "worker_killed_mid_send",
     "workers_killed_parked",
     "workers_killed_with_keys",
-    "digests_while_all_are_killed",
-    "quiet_hours_while_workers_are_killed",
-    "redis_frozen",
     "rabbitmq_killed",
     "postgres_killed",
     "web_processes_killed",
     "redis_emptied",
-    "hints_repeated",
     "rolling_deploys",
-    "cancels_race_with_sends",
+    "provider_hangs",
 )
-"""Those of which the others are variations; `make faults` plays them all, and at full size."""
+"""One for each part that can be hurt. `make faults` plays them all, and at full size: kills around
+digests and quiet hours, a frozen broker, repeated hints and racing cancels are played there alone.
+"""
 
 MUTATED: Mapping[str, Callable[..., Verdict]] = {
     "settle_without_token": workers.late_word_of_a_frozen_worker,

@@ -1,5 +1,6 @@
 """The command that sends one: real processes, each with a database of its own."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,15 +14,15 @@ Notify = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def env(migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     directory = tmp_path_factory.mktemp("notify")
+    shutil.copy(migrated_file, directory)
     env = {
         "PATH": str(Path(sys.executable).parent),
         "DATABASE_URL": f"sqlite:///{directory}/db.sqlite3",
         "SECRET_KEY": "for-tests-only",
         "PROMETHEUS_MULTIPROC_DIR": str(directory / "metrics"),
     }
-    Processes(directory).manage(env, "migrate")
     Processes(directory).manage(env, "create_api_key", "shop", "--create")
     return env
 

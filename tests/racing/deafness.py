@@ -8,6 +8,11 @@ from typing import Any
 
 from celery.worker.control import control_command
 
+from notifications.worker import watch
+
+watch.PATIENCE_SECONDS, watch.ASK_SECONDS = 4.0, 1.0
+"""In this worker: a test need not wait for as long as an operator."""
+
 
 @control_command()
 def go_deaf(state: Any) -> dict[str, str]:

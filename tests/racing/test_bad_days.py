@@ -13,7 +13,7 @@ from tests.processes import Processes, wait_until
 from tests.racing.stack import Stack
 from tests.servers.postgres import Postgres
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
 
 @pytest.fixture

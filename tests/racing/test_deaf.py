@@ -10,7 +10,7 @@ from celery import Celery
 from tests.processes import Process, Processes
 from tests.racing.stack import Stack
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
 WARNING = "taking a new connection"
 

@@ -14,7 +14,7 @@ from tests.processes import ROOT, Processes, wait_until
 from tests.racing import diary
 from tests.racing.stack import Stack
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 report = logging.getLogger(__name__).info
 """Figures of a run; shown by `--log-cli-level=INFO`."""

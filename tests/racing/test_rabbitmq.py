@@ -12,7 +12,7 @@ from tests.racing.stack import Stack
 from tests.servers.rabbitmq import RabbitMQ, is_installed
 
 pytestmark = [
-    pytest.mark.postgres,
+    pytest.mark.processes,
     pytest.mark.timeout(240),
     pytest.mark.skipif(not is_installed(), reason="rabbitmq-server is not on the PATH"),
 ]
