@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from django.test import SimpleTestCase, TransactionTestCase
+from hypothesis import HealthCheck, settings
 from kombu import Connection
 
 from notifications.gates import forget_gates
@@ -34,6 +35,11 @@ DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 PARTS = {"": {True, False}, "processes": {True}, "others": {False}}
 PART = PARTS[os.environ.get("TEST_PART", "")]
 """Whether those marked `processes` are played, and whether the others are."""
+
+
+# How fast an example is says more of what else the machine does than of the code.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_configure() -> None:

@@ -173,6 +173,17 @@ def wait_until(ask: Callable[[], T], timeout: float = 30, what: str = "", every:
     return answer
 
 
+def measured_until(is_enough: Callable[[T], bool], measure: Callable[[], T], times: int = 5) -> T:
+    """What `measure` gives, again while it is not enough: the machine may be busy with others.
+
+    For how fast something can be. What must never happen is looked for in each of them.
+    """
+    for _ in range(times):
+        if is_enough(found := measure()):
+            break
+    return found
+
+
 def _when_up(process: Process, port: int) -> str:
     url = f"http://127.0.0.1:{port}"
     process.wait_for_http(f"{url}/healthz", timeout=60)

@@ -152,7 +152,9 @@ ITEMS = st.dictionaries(
 
 
 @hypothesis_settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(items=st.lists(ITEMS, max_size=5))
 def test_whatever_is_said_is_a_200(items: list[Any], anybody: API) -> None:

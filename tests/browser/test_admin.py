@@ -1,6 +1,7 @@
 """An operator's night, in a real browser, on the product as it is run."""
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,7 +77,8 @@ def wait_for_status(page: Page, id: str, status: str) -> None:
 
 def wait_for(page: Page, id: str, part: str, text: str) -> None:
     """Look at it again and again until a part of its page has the text."""
-    for _ in range(60):
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
         open_page(page, id)
         if text in page.locator(part).inner_text():
             return

@@ -101,6 +101,7 @@ class LimiterConformance:
         # One suite for several classes is what this is for.
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
             HealthCheck.differing_executors,
         ],
     )

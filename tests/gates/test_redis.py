@@ -114,7 +114,9 @@ def at_any_time(name: str, expiry: str, lasting: str) -> str:
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps)
 def test_the_script_reckons_as_gcra_does_to_the_last_bit(
@@ -156,7 +158,9 @@ questions = st.lists(
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     st.builds(
@@ -209,11 +213,11 @@ def test_a_circuit_nobody_asks_for_is_forgotten_after_a_day(
 def test_a_limit_that_is_whole_again_leaves_nothing_behind(
     limiter: Limiter, client: redis_py.Redis
 ):
-    limit = Limit(f"limit:{uuid4()}", 50.0, 5)
+    limit = Limit(f"limit:{uuid4()}", 5.0, 5)
     limiter.take([Want((limit,), 5)])
     [key] = client.keys(f"*{limit.key}")
-    assert 0 < client.pttl(key) <= 100
-    wait_until(lambda: not client.exists(key), timeout=1)
+    assert 0 < client.pttl(key) <= 1000
+    wait_until(lambda: not client.exists(key))
 
 
 def test_a_refusal_writes_nothing(limiter: Limiter, client: redis_py.Redis):

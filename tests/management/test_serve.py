@@ -33,7 +33,7 @@ def test_a_kept_open_connection_does_not_hold_up_the_end(
         session.get(f"{url}/nothing-here", timeout=5)
         begun = time.monotonic()
         assert process.stop() == 0
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 20
 
 
 def test_without_a_worker_it_serves_http_alone(

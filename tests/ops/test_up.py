@@ -94,7 +94,7 @@ def test_it_runs_delivers_drains_and_leaves_nothing_but_its_data(
     family = first.family()
     first.process.stop(timeout=60)
     assert "Stopped." in first.process.text()
-    assert not psutil.wait_procs(family, timeout=5)[1]
+    assert not psutil.wait_procs(family, timeout=30)[1]
 
     begun = time.monotonic()
     second = Up(processes, directory)
@@ -106,7 +106,7 @@ def test_it_runs_delivers_drains_and_leaves_nothing_but_its_data(
     family = second.family()
     second.process.signal(signal.SIGINT)  # to the group, as a terminal's Ctrl-C
     second.process.wait(60)
-    assert not psutil.wait_procs(family, timeout=5)[1]
+    assert not psutil.wait_procs(family, timeout=30)[1]
 
 
 def test_a_port_in_use_is_said_in_one_line(processes: Processes, directory: Path) -> None:

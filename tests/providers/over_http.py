@@ -53,7 +53,7 @@ class OverHTTP:
         with full_backlog() as port:
             began = time.monotonic()
             outcome = self.once(f"http://127.0.0.1:{port}", timeout=0.9)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 15
         assert brief([outcome]) == [("transient", "timeout")]
 
     def test_a_server_that_speaks_no_tls_is_transient(self):
@@ -71,7 +71,7 @@ class OverHTTP:
         with Server(lambda _: HANG) as server:
             began = time.monotonic()
             outcome = self.once(server.url, timeout=0.6)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 15
         assert brief([outcome]) == [("ambiguous", "timeout")]
         assert len(server.arrived) == 1
 

@@ -136,7 +136,7 @@ def says_slowly(connection: socket.socket) -> None:
 
 
 def hangs(connection: socket.socket) -> None:
-    time.sleep(5)
+    time.sleep(30)
 
 
 def hangs_up(connection: socket.socket) -> None:
@@ -278,18 +278,21 @@ def test_the_deadline_is_for_all_of_it(
     began = time.monotonic()
     with pytest.raises(MaybeSent, match="timeout"):
         post(egress, serve(answer), seconds=0.6)
-    assert time.monotonic() - began < 2.9
+    assert time.monotonic() - began < 20
 
 
 def test_a_resolver_that_hangs_is_given_up() -> None:
+    over = threading.Event()
+
     def hang(host: str, port: int) -> list[str]:
-        time.sleep(3)
+        over.wait(30)
         return []
 
     began = time.monotonic()
     with pytest.raises(NotSent, match="dns_error"):
         Egress(resolve=hang).post(f"https://{HOST}/", {}, b"", time.monotonic() + 0.3)
-    assert time.monotonic() - began < 2.9
+    assert time.monotonic() - began < 20
+    over.set()
 
 
 @pytest.mark.parametrize(

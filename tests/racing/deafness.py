@@ -6,12 +6,18 @@ ticks, and believes to be reading its queues.
 
 from typing import Any
 
+from celery.signals import worker_init
 from celery.worker.control import control_command
 
 from notifications.worker import watch
 
-watch.PATIENCE_SECONDS, watch.ASK_SECONDS = 4.0, 1.0
-"""In this worker: a test need not wait for as long as an operator."""
+PATIENCE_SECONDS = 4.0
+"""In such a worker: a test need not wait for as long as an operator."""
+
+
+@worker_init.connect
+def lose_patience(**_: Any) -> None:
+    watch.PATIENCE_SECONDS, watch.ASK_SECONDS = PATIENCE_SECONDS, 1.0
 
 
 @control_command()

@@ -39,12 +39,12 @@ def test_a_database_that_is_away_is_a_503_and_no_more(
     for _ in range(5):
         started = time.monotonic()
         answer = client.post()
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 5  # three, and two for a busy machine
         assert answer.status_code == 503, answer.text
         assert int(answer.headers["Retry-After"]) > 0
         assert answer.headers["Content-Type"] == "application/problem+json"
     database.start()
-    wait_until(lambda: client.post().status_code == 202, timeout=30, what="a 202 again")
+    wait_until(lambda: client.post().status_code == 202, timeout=60, what="a 202 again")
     stack.wait_until_done(60)
     assert set(client.accepted) <= set(stack.hits()), "what was answered 202 was lost"
     assert max(stack.hits().values()) == 1
@@ -66,5 +66,5 @@ def test_fifty_posts_of_one_key_at_once_make_one_delivery(
         codes = Counter(pool.map(post, range(50)))
     assert codes == {202: 1, 200: 49}
     assert len(set(client.accepted)) == 1
-    stack.wait_until_done(30)
+    stack.wait_until_done(60)
     assert stack.hits() == {client.accepted[0]: 1}

@@ -8,6 +8,7 @@ import pytest
 from celery import Celery
 
 from tests.processes import Process, Processes
+from tests.racing import deafness
 from tests.racing.stack import Stack
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
@@ -56,15 +57,15 @@ def test_a_worker_gone_deaf_hears_again_by_itself(
     stack = on_broker(broker)
     worker = start(stack, pool)
     stack.accept(5)
-    stack.wait_until_done(30)
+    stack.wait_until_done(60)
     deafen(stack)
     ids = stack.accept(20)
-    # 10 s of patience, and a row is asked for after 5 s: with a wide margin for a busy machine.
-    stack.wait_until_done(40)
+    # Its patience, and a row is asked for after 5 s: with a wide margin for a busy machine.
+    stack.wait_until_done(60)
     assert {stack.hits()[id] for id in ids} == {1}
     assert worker.text().count(WARNING) == 1
     stack.accept(5)
-    stack.wait_until_done(30)
+    stack.wait_until_done(60)
     assert worker.is_running()
 
 
@@ -72,7 +73,7 @@ def test_a_worker_gone_deaf_hears_again_by_itself(
 def test_a_worker_that_is_merely_busy_is_left_alone(on_broker: OnBroker, broker: str) -> None:
     stack = on_broker(broker, {"LATENCY_MS": 900}, BATCH_SIZE=2, HINT_SECONDS=30)
     worker = start(stack, "prefork")
-    stack.accept(40)
+    stack.accept(24)
     stack.wait_until_done(90)
     assert WARNING not in worker.text()
     assert max(stack.hits().values()) == 1
@@ -81,8 +82,9 @@ def test_a_worker_that_is_merely_busy_is_left_alone(on_broker: OnBroker, broker:
 def test_a_worker_is_not_blamed_for_queues_that_it_does_not_read(on_broker: OnBroker) -> None:
     stack = on_broker("redis")
     others = "notifications.email.normal,notifications.operations"
-    worker = stack.processes.worker(stack.env, "--concurrency", "1", "-Q", others)
+    arguments = ("--concurrency", "1", "--include", "tests.racing.deafness", "-Q", others)
+    worker = stack.processes.worker(stack.env, *arguments)
     stack.accept(5)
-    time.sleep(20)
+    time.sleep(5 + 2 * deafness.PATIENCE_SECONDS)
     assert stack.waiting() == 5
     assert WARNING not in worker.text()

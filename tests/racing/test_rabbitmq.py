@@ -58,7 +58,7 @@ def test_messages_are_kept_over_a_crash_of_the_broker(broker: RabbitMQ, stack: S
     broker.start()
     assert depth(broker) > 0
     stack.worker()
-    stack.wait_until_done(30)
+    stack.wait_until_done(60)
     assert set(stack.hits().values()) == {1}
 
 

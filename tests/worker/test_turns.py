@@ -10,7 +10,7 @@ from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 from notifications.worker.turns import FIRST, Turns, rank_of
 from tests.worker.conftest import Outside
 
-SECONDS = 2.0
+SECONDS = 1.5
 """How long a task takes."""
 
 
@@ -58,7 +58,7 @@ def test_what_waited_is_forgotten_with_the_connection() -> None:
 def test_a_tick_waits_for_one_task_at_most_while_the_pool_is_busy(
     request: pytest.FixtureRequest, broker: str
 ) -> None:
-    """Two places, a long line of tasks of two seconds: without turns a tick would stand last."""
+    """Two places, a long line of slow tasks: without turns a tick would stand last."""
     outside: Outside = request.getfixturevalue(f"on_{broker}")
     outside.start("-P", "prefork", "-c", "2", "--prefetch-multiplier", "4")
     outside.wait_for("ticks", 3)
@@ -70,8 +70,9 @@ def test_a_tick_waits_for_one_task_at_most_while_the_pool_is_busy(
     busy = [at for at in times if ended[0] < at < ended[-1]]
     gaps = [b - a for a, b in pairwise(busy)]
     assert len(busy) >= 4
-    # One task, the tick before it and its pause of 0.2 s; a machine that is busy besides.
-    assert max(gaps) < SECONDS + 1
+    # One task, the tick before it and its pause of 0.2 s; a machine that is busy besides. Without
+    # turns it would be four, which is what the worker holds for each place.
+    assert max(gaps) < 2.5 * SECONDS
 
 
 def test_what_is_urgent_goes_before_bulk_that_the_worker_already_holds(
