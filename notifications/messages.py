@@ -127,12 +127,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ProviderReceipt:
-    """What a provider says about a message after it was accepted; `code` is why, if it says so."""
+    """What a provider says about a message after it was accepted; `code` is why, if it says so.
+
+    `recipient` is whom it says so of, where it names one.
+    """
 
     kind: ReceiptState
     event_id: str
     occurred_at: datetime | None = None
     code: str = ""
+    recipient: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
