@@ -216,6 +216,17 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """A look-up that takes its time: it is gone on with in so many `seconds`, with this `note`.
+
+    Without a note it begins anew. The note is kept with the notification, up to 255 characters.
+    """
+
+    note: str = ""
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A rate that holds over the whole cluster: `rate` units a second, `burst` at once."""
 

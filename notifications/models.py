@@ -328,6 +328,12 @@ class Notification(models.Model):
     settled_at = MomentField(null=True)
     error_code = models.CharField(max_length=50, blank=True)
     error_detail = models.CharField(max_length=500, blank=True)
+    look_up_note = models.CharField(
+        max_length=255,
+        default="",
+        editable=False,
+        help_text="What its provider goes on with, which is asked what became of it.",
+    )
 
     objects = NotificationQuerySet.as_manager()
 

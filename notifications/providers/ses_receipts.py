@@ -45,6 +45,9 @@ HASHES: Mapping[str, type[hashes.HashAlgorithm]] = MappingProxyType(
 
 COMPLAINT = "complaint"
 
+ON_LIST = "OnAccountSuppressionList"
+"""A complaint of earlier days: SES took the message, and sent nothing."""
+
 R = ReceiptState
 EVENTS: Mapping[str, tuple[str, ReceiptState, str]] = MappingProxyType(
     {
@@ -141,6 +144,8 @@ def _receipts(envelope: Mapping[str, Any]) -> list[ReportedReceipt]:
     own, mail = mapping_of(event, part), mapping_of(event, "mail")
     if name == "Bounce" and text_of(own, "bounceType") == HARD:
         kind, code = ReceiptState.BOUNCED, "bounce"
+    if text_of(own, "complaintSubType") == ON_LIST:
+        kind = ReceiptState.UNDELIVERED
     receipt = ReportedReceipt(
         kind=kind,
         event_id=text_of(envelope, "MessageId"),

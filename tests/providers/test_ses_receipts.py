@@ -113,6 +113,11 @@ def test_what_sns_signs_is_read(version: str) -> None:
         (bounce("Transient"), ReceiptState.UNDELIVERED, "soft_bounce"),
         (bounce("Undetermined"), ReceiptState.UNDELIVERED, "soft_bounce"),
         (event("Complaint"), ReceiptState.DELIVERED, "complaint"),
+        (
+            event("Complaint", complaint={"complaintSubType": "OnAccountSuppressionList"}),
+            ReceiptState.UNDELIVERED,
+            "complaint",
+        ),
         (event("Reject"), ReceiptState.UNDELIVERED, "rejected"),
         (event("Open"), ReceiptState.NONE, ""),
         (event("Click"), ReceiptState.NONE, ""),
