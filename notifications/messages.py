@@ -127,12 +127,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ProviderReceipt:
-    """What a provider says about a message after it was accepted; `code` is why, if it says so."""
+    """What a provider says about a message after it was accepted; `code` is why, if it says so.
+
+    `recipient` is whom it says so of, where it names one.
+    """
 
     kind: ReceiptState
     event_id: str
     occurred_at: datetime | None = None
     code: str = ""
+    recipient: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +213,17 @@ class Outcome:
     def abandoned(cls, code: str, detail: str = "") -> "Outcome":
         """No byte of it was handed over: it goes back to the queue free of charge."""
         return cls(AttemptOutcome.ABANDONED, code, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A look-up that takes its time: it is gone on with in so many `seconds`, with this `note`.
+
+    Without a note it begins anew. The note is kept with the notification, up to 255 characters.
+    """
+
+    note: str = ""
+    seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

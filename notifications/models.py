@@ -328,6 +328,12 @@ class Notification(models.Model):
     settled_at = MomentField(null=True)
     error_code = models.CharField(max_length=50, blank=True)
     error_detail = models.CharField(max_length=500, blank=True)
+    look_up_note = models.CharField(
+        max_length=255,
+        default="",
+        editable=False,
+        help_text="What its provider goes on with, which is asked what became of it.",
+    )
 
     objects = NotificationQuerySet.as_manager()
 
@@ -512,6 +518,7 @@ class Receipt(models.Model):
 
     One without a notification is an orphan: it waits for the send that it tells of to be recorded.
     `claims` is then the id that it names, of which nobody knows whether there is such a row.
+    `recipient` is whom it is about where that is one of several, and of an orphan whom it names.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -524,6 +531,7 @@ class Receipt(models.Model):
     event_id = models.CharField(max_length=255)
     kind = models.SmallIntegerField(choices=ReceiptState)
     code = models.CharField(max_length=50, blank=True, db_default=Value(""))
+    recipient = models.CharField(max_length=320, blank=True, db_default=Value(""))
     occurred_at = MomentField(db_default=Now())
     received_at = MomentField(db_default=Now())
 
@@ -549,6 +557,12 @@ class Receipt(models.Model):
                 fields=("received_at",),
                 condition=Q(notification__isnull=True),
                 name="notifications_orphan_age_idx",
+            ),
+            # How often one of several has bounced: as small as the number of copies.
+            models.Index(
+                fields=("recipient",),
+                condition=Q(recipient__gt=""),
+                name="notifications_receipt_to_idx",
             ),
         )
 

@@ -518,6 +518,12 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         self.filter(pk__in=[row.pk for row in rows]).update(due_at=later)
         return rows
 
+    def go_on_asking(self, row: "Notification", note: str, seconds: float) -> None:
+        """Ask about a row that still is unknown in so many seconds, with what is noted."""
+        later = Now() + timedelta(seconds=seconds)
+        unknown = self.in_states({State.UNKNOWN}).filter(pk=row.pk, lease_token=row.lease_token)
+        unknown.update(look_up_note=note[:255], due_at=later)
+
     # Moves of control and of receipts
 
     def cancel(self, ids: Collection[UUID]) -> int:

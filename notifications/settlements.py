@@ -172,6 +172,7 @@ def _parked(way: Way, each: Each) -> dict[str, Any]:
         "state": Case(told, default=Value(State.UNKNOWN.value)),
         "settled_at": _when_proven(),
         "wait_reason": WaitReason.RECONCILE,
+        "look_up_note": "",
     }
 
 

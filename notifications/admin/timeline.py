@@ -11,7 +11,7 @@ from ..labels import say
 from ..lifecycle import WAITING
 from ..models import Attempt, Notification, Receipt
 from ..pipeline import explain
-from .words import in_words, moment
+from .words import in_words, masked, moment
 
 ENDS = (Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.SUPPRESSED)
 """What is told by the notification itself; attempts and receipts tell the others."""
@@ -82,9 +82,10 @@ def _receipt(receipt: Receipt) -> Event:
     kind = ReceiptState(receipt.kind)
     good = {ReceiptState.DELIVERED: "good", ReceiptState.UNDELIVERED: "bad"}
     level = "bad" if kind is ReceiptState.BOUNCED else good.get(kind, "")
-    said = f"{receipt.code}, " if receipt.code else ""
+    parts = [receipt.code, masked(receipt.recipient) if receipt.recipient else ""]
     time, event = moment(receipt.received_at), receipt.event_id
-    detail = said + say("received {time}, event {event}", time=time, event=event)
+    parts.append(say("received {time}, event {event}", time=time, event=event))
+    detail = ", ".join(filter(None, parts))
     title = say("Receipt of {provider}: {kind}", provider=receipt.provider, kind=kind.label)
     return Event(receipt.occurred_at, title, detail, level)
 

@@ -139,6 +139,7 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
     return {
         "kind": ReceiptState(receipt.kind).label,
         "provider": receipt.provider,
+        "recipient": receipt.recipient or None,
         "occurred_at": rfc3339(receipt.occurred_at),
         "received_at": rfc3339(receipt.received_at),
     }

@@ -189,6 +189,7 @@ RECEIPT = shape(
     {
         "kind": one_of(ReceiptState.labels),
         "provider": text(),
+        "recipient": nullable(text()),
         "occurred_at": TIME,
         "received_at": TIME,
     }

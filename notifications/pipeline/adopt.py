@@ -17,7 +17,7 @@ from ..enums import ReceiptState
 from ..messages import ProviderReceipt
 from ..models import Notification, Receipt
 from . import database
-from .receive import Arrival, apply, owners
+from .receive import address, apply, owners
 
 RACE_SECONDS = 600.0
 """How old an orphan may be that a send has missed: longer than any transaction takes."""
@@ -35,11 +35,12 @@ def adopt(provider: str, ids: Collection[UUID], named: Mapping[str, UUID]) -> in
     """
     of_them = Q(claims__in=list(ids)) | Q(provider_message_id__in=list(named))
     rows = _locked(_orphans().filter(of_them, provider=provider))
-    arrivals = []
-    for row in rows:
-        owner = row.claims if row.claims in ids else named[row.provider_message_id]
-        Receipt.objects.filter(pk=row.pk).update(notification=owner)
-        arrivals.append(Arrival(owner, provider, _said(row)))
+    owned = [row.claims if row.claims in ids else named[row.provider_message_id] for row in rows]
+    arrivals = address(provider, list(zip(map(_said, rows), owned, strict=True)))
+    for row, arrival in zip(rows, arrivals, strict=True):
+        Receipt.objects.filter(pk=row.pk).update(
+            notification=arrival.notification_id, recipient=arrival.recipient
+        )
     apply(arrivals)
     return len(rows)
 
@@ -86,4 +87,6 @@ def _locked(rows: QuerySet[Receipt]) -> list[Receipt]:
 
 
 def _said(row: Receipt) -> ProviderReceipt:
-    return ProviderReceipt(ReceiptState(row.kind), row.event_id, row.occurred_at, row.code)
+    return ProviderReceipt(
+        ReceiptState(row.kind), row.event_id, row.occurred_at, row.code, row.recipient
+    )

@@ -16,22 +16,41 @@ from ..models import Notification, Receipt
 from ..settlements import PROVEN
 from ..signals import receipt_dismissed
 from . import database, events, told
+from .parties import Parties, read_parties
 from .suppressions import learn_from_receipts
 from .told import Received, Settled
 
 CODE_MAX = 50
 ID_MAX = 255
+RECIPIENT_MAX = 320
 LOCK_TIMEOUT = "2s"
 """A provider that is told to come back does so; one that is kept waiting hangs up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A receipt of a provider; without a notification it is an orphan."""
+    """A receipt of a provider; without a notification it is an orphan.
+
+    `parties` are the recipients of the notification, where the receipt names one.
+    """
 
     notification_id: UUID | None
     provider: str
     receipt: ProviderReceipt
+    parties: Parties | None = None
+
+    @property
+    def weight(self) -> ReceiptState:
+        """What it says of the notification as a whole."""
+        return self.parties.weigh(self.receipt) if self.parties else self.receipt.kind
+
+    @property
+    def recipient(self) -> str:
+        """Whom it is about: of several the one, of an orphan the one that is named."""
+        named = self.receipt.recipient
+        if self.parties:
+            named = self.parties.meant(named) if self.parties.are_several else ""
+        return named[:RECIPIENT_MAX]
 
 
 def receive(provider: str, reported: Sequence[ReportedReceipt]) -> None:
@@ -69,10 +88,10 @@ def store(arrivals: Iterable[Arrival]) -> None:
 
 def apply(arrivals: Sequence[Arrival], known: Container[str] = ()) -> None:
     """Let receipts speak, the lowest first; those of `known` events have done so before."""
-    by_kind: dict[ReceiptState, list[Arrival]] = defaultdict(list)
+    by_weight: dict[ReceiptState, list[Arrival]] = defaultdict(list)
     for arrival in arrivals:
-        by_kind[arrival.receipt.kind].append(arrival)
-    for kind, found in sorted(by_kind.items()):
+        by_weight[arrival.weight].append(arrival)
+    for kind, found in sorted(by_weight.items()):
         new = [a.notification_id for a in found if a.receipt.event_id not in known]
         ids = [id for id in new if id is not None]
         rising = Notification.objects.raise_receipt(ids, kind) if ids else []
@@ -81,7 +100,7 @@ def apply(arrivals: Sequence[Arrival], known: Container[str] = ()) -> None:
         database.on_commit(partial(_tell, kind, found, rising))
     # Notifications are locked before suppressions, as where attempts are settled.
     learn_from_receipts(
-        (a.notification_id, a.receipt.code)
+        (a.notification_id, a.receipt.code, a.receipt.recipient)
         for a in arrivals
         if a.notification_id and a.receipt.event_id not in known
     )
@@ -115,13 +134,19 @@ def _addressed(provider: str, receipts: Sequence[ReportedReceipt]) -> list[Arriv
     ours = set(tried.values_list("pk", flat=True)) if ids else set()
     others = {r.provider_message_id for r in receipts if r.notification_id not in ours} - {""}
     theirs = owners(provider, others) if others else {}
-    return [
-        Arrival(
-            r.notification_id if r.notification_id in ours else theirs.get(r.provider_message_id),
-            provider,
-            r,
-        )
+    found = [
+        (r, r.notification_id if r.notification_id in ours else theirs.get(r.provider_message_id))
         for r in receipts
+    ]
+    return address(provider, found)
+
+
+def address(provider: str, found: Sequence[tuple[ProviderReceipt, UUID | None]]) -> list[Arrival]:
+    """Receipts with their notifications, and with the recipients of these where that matters."""
+    parties = read_parties({id for receipt, id in found if id and receipt.recipient})
+    return [
+        Arrival(id, provider, receipt, parties.get(id) if id and receipt.recipient else None)
+        for receipt, id in found
     ]
 
 
@@ -139,6 +164,7 @@ def _storable(receipt: ReportedReceipt) -> ReportedReceipt:
         event_id=_fitting(receipt.event_id),
         provider_message_id=_fitting(receipt.provider_message_id),
         code=_clean(receipt.code)[:CODE_MAX],
+        recipient=_clean(receipt.recipient)[:RECIPIENT_MAX],
     )
 
 
@@ -165,6 +191,7 @@ def _row(arrival: Arrival) -> dict[str, Any]:
         "event_id": receipt.event_id,
         "kind": receipt.kind,
         "code": receipt.code,
+        "recipient": arrival.recipient,
         "occurred_at": receipt.occurred_at,
     }
     return {name: value for name, value in row.items() if value not in (None, "")}

@@ -5,13 +5,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import get_settings
 from ..enums import State
-from ..messages import Outcome
+from ..messages import Outcome, Pending
 from ..models import Notification
 from ..providers.base import Provider
 from ..providers.registry import get_provider
@@ -84,13 +85,24 @@ def _answers(
 def _ask(provider: Provider, row: Notification) -> Outcome | None:
     if row.dispatched_at is None or (provider.looks_up_by_content and _has_twin(row)):
         return None
+    found = _look_up(provider, row, row.dispatched_at)
+    if isinstance(found, Pending):
+        Notification.objects.go_on_asking(row, found.note, found.seconds)
+        return None
+    if found is None or _is_another_s(row, found.provider_message_id):
+        if row.look_up_note:
+            Notification.objects.go_on_asking(row, "", AGAIN_SECONDS)
+        return None
+    return found
+
+
+def _look_up(provider: Provider, row: Notification, began: datetime) -> Outcome | Pending | None:
     try:
-        outcome = provider.look_up(message_of(row), row.dispatched_at)
+        return provider.look_up(message_of(row), began, row.look_up_note)
     except Exception as error:
         # Without its text and traceback, which may show the recipient or the content.
         logger.error("provider %s, while looking up: %s", provider.name, type(error).__name__)
         return None
-    return None if outcome and _is_another_s(row, outcome.provider_message_id) else outcome
 
 
 def _has_twin(row: Notification) -> bool:

@@ -18,6 +18,7 @@ from ..settlements import PROVEN, Settlement, Way
 from ..signals import attempt_finished, attempts_finished, writes_fenced
 from . import database, events, route
 from .adopt import adopt
+from .parties import parties_of
 from .receive import Arrival, store, tell_received
 from .suppressions import learn
 from .told import Settled, tell_settled
@@ -60,7 +61,7 @@ def settle(token: UUID, provider: str, ended: Sequence[Ended]) -> Mapping[UUID, 
             ended = _fence(token, provider, ended, moved)
         _record_attempts(provider, ended)
         _record_receipts(provider, ended)
-        learn((e.row, code) for e in ended for code in _codes(e.outcome))
+        learn((e.row, *said) for e in ended for said in _codes(e.outcome))
         events.record([e.row.pk for e in ended])
         _announce_settled(abilities, ended, decisions)
         _adopt_receipts(abilities, ended)
@@ -108,7 +109,7 @@ def _settlement(abilities: Abilities, ended: Ended, decision: Decision) -> Settl
         final=not abilities.reports_delivery,
         ambiguous=ambiguous,
         risky=ambiguous and not abilities.honours_key,
-        receipt=_highest(outcome),
+        receipt=_highest(ended),
         fails_over=bool(decision.following),
     )
     return Settlement(
@@ -122,13 +123,23 @@ def _settlement(abilities: Abilities, ended: Ended, decision: Decision) -> Settl
     )
 
 
-def _codes(outcome: Outcome) -> list[str]:
-    """What is said of the recipient by the outcome, and by the receipts that came with it."""
-    return [outcome.code, *(receipt.code for receipt in outcome.receipts)]
+def _codes(outcome: Outcome) -> list[tuple[str, str]]:
+    """What is said by the outcome, and by the receipts that came with it; and of whom."""
+    return [(outcome.code, ""), *((r.code, r.recipient) for r in outcome.receipts)]
 
 
-def _highest(outcome: Outcome) -> ReceiptState:
-    return max((receipt.kind for receipt in outcome.receipts), default=ReceiptState.NONE)
+def _highest(ended: Ended) -> ReceiptState:
+    arrivals = _arrivals(ended, ended.row.provider)
+    return max((arrival.weight for arrival in arrivals), default=ReceiptState.NONE)
+
+
+def _arrivals(ended: Ended, provider: str) -> list[Arrival]:
+    """The receipts that came with the outcome."""
+    row = ended.row
+    return [
+        Arrival(row.pk, provider, receipt, parties_of(row) if receipt.recipient else None)
+        for receipt in ended.outcome.receipts
+    ]
 
 
 def _record_attempts(provider: str, ended: Sequence[Ended]) -> None:
@@ -185,7 +196,7 @@ def _tell_each_finished(provider: str, ended: Sequence[Ended]) -> None:
 
 def _record_receipts(provider: str, ended: Sequence[Ended]) -> None:
     """Those that came with the outcome; the move itself has applied the highest of each row."""
-    arrivals = [Arrival(e.row.pk, provider, r) for e in ended for r in e.outcome.receipts]
+    arrivals = [arrival for e in ended for arrival in _arrivals(e, provider)]
     if arrivals:
         store(arrivals)
         risen = {arrival.notification_id for arrival in arrivals}
@@ -195,7 +206,7 @@ def _record_receipts(provider: str, ended: Sequence[Ended]) -> None:
 def _adopt_receipts(abilities: Abilities, ended: Sequence[Ended]) -> None:
     """Those that overtook their send; nobody waits for one where the outcome has proved it all."""
     accepted = [e for e in ended if e.outcome.kind is AttemptOutcome.ACCEPTED]
-    open_ended = [e for e in accepted if _highest(e.outcome) not in PROVEN]
+    open_ended = [e for e in accepted if _highest(e) not in PROVEN]
     if open_ended and abilities.reports_delivery:
         named = {e.outcome.provider_message_id[:255]: e.row.pk for e in open_ended}
         named.pop("", None)
@@ -208,7 +219,7 @@ def _announce_settled(
     """Tell what is now at its end; a CASE in the move may have led elsewhere than decided."""
     settled, unsure = [], []
     for e in ended:
-        kind = _highest(e.outcome)
+        kind = _highest(e)
         certain = kind in PROVEN or not abilities.reports_delivery
         if decisions[e.row.pk].move is Move.ACCEPT and certain:
             status = status_of(State.SENT, kind)

@@ -16,10 +16,10 @@ from django.db.models.functions import Now
 
 from ..channels import CHANNELS
 from ..enums import Channel, SuppressionReason
-from ..messages import recipients_of
 from ..models import Notification, Suppression, Tenant
 from ..suppression import Entry, Strength, strength
 from . import database
+from .parties import LISTS, parties_of
 
 SOFT_BOUNCES = 3
 SOFT_BOUNCE_HOURS = 24
@@ -60,30 +60,31 @@ def add_many(tenant: Tenant, entries: Sequence[Entry]) -> int:
     return created
 
 
-def learn_from_receipts(told: Iterable[tuple[UUID | None, str]]) -> None:
+def learn_from_receipts(told: Iterable[tuple[UUID | None, str, str]]) -> None:
     """As `learn`, from ids of notifications with the codes of new receipts."""
-    codes = [(id, code) for id, code in told if code in TELLING]
+    codes = [each for each in told if each[1] in TELLING]
     if not codes:
         return
     rows = Notification.objects.only("tenant_id", "channel", "to", "content")
-    by_id = rows.in_bulk([id for id, _ in codes if id is not None])
-    learn((by_id[id], code) for id, code in codes if id in by_id)
+    by_id = rows.in_bulk([id for id, *_ in codes if id is not None])
+    learn((by_id[id], code, named) for id, code, named in codes if id in by_id)
 
 
-def learn(told: Iterable[tuple[Notification, str]]) -> None:
+def learn(told: Iterable[tuple[Notification, str, str]]) -> None:
     """Put recipients on the lists of their tenants for the codes of attempts or receipts.
 
-    It belongs into the transaction that stores those: what they say is not lost without them.
+    Each comes with whom the provider named. Of several recipients nobody is put there unless it was
+    told which. It belongs into the transaction that stores those: what they say is not lost
+    without them.
     """
     entries: dict[int, list[Entry]] = defaultdict(list)
     softly: dict[tuple[int, str, str], set[UUID]] = defaultdict(set)
-    for row, code in told:
-        if code in TELLING and len(recipients_of(row.to, row.content)) > 1:
-            continue  # nobody says which of them it was
-        if code == SOFT_BOUNCE:
-            softly[row.tenant_id, row.channel, row.to].add(row.pk)
-        elif code in TELLING:
-            entries[row.tenant_id].append(_entry(row.channel, row.to, code))
+    for row, code, named in told:
+        to = parties_of(row).meant(named) if code in TELLING else ""
+        if to and code == SOFT_BOUNCE:
+            softly[row.tenant_id, row.channel, to].add(row.pk)
+        elif to:
+            entries[row.tenant_id].append(_entry(row.channel, to, code))
     for (tenant_id, channel, to), ids in softly.items():
         if len(ids | _softly_bounced(tenant_id, channel, to)) >= SOFT_BOUNCES:
             entries[tenant_id].append(_for_some_days(channel, to))
@@ -105,11 +106,15 @@ def _for_some_days(channel: str, to: str) -> Entry:
 def _softly_bounced(tenant_id: int, channel: str, to: str) -> set[UUID]:
     """The notifications of a recipient of which that was said lately."""
     since = Now() - timedelta(hours=SOFT_BOUNCE_HOURS)
-    rows = Notification.objects.filter(tenant_id=tenant_id, channel=channel, to=to)
-    receipts = rows.filter(receipts__code=SOFT_BOUNCE, receipts__received_at__gt=since)
-    attempts = rows.filter(attempts__code=SOFT_BOUNCE, attempts__finished_at__gt=since)
-    found = receipts.values_list("pk", flat=True).union(attempts.values_list("pk", flat=True))
-    return set(found)
+    rows = Notification.objects.filter(tenant_id=tenant_id, channel=channel)
+    alone = rows.filter(to=to).exclude(content__has_any_keys=LISTS)
+    told = {"receipts__code": SOFT_BOUNCE, "receipts__received_at__gt": since}
+    tried = {"attempts__code": SOFT_BOUNCE, "attempts__finished_at__gt": since}
+    # The second condition is that of the index.
+    one_of_several = {"receipts__recipient": to, "receipts__recipient__gt": ""}
+    found = [alone.filter(**told), alone.filter(**tried), rows.filter(**one_of_several, **told)]
+    first, *others = [each.values_list("pk", flat=True) for each in found]
+    return set(first.union(*others))
 
 
 def _add(tenant_id: int, entries: Sequence[Entry]) -> int:

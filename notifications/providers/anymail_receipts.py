@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import blake2b
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any
@@ -126,17 +127,24 @@ def _cgi(name: str) -> str:
 
 def _receipt(event: AnymailTrackingEvent) -> ReportedReceipt:
     kind, code = _meaning(event)
-    id, theirs = _our_id(event), _text(event.message_id)
+    id, theirs, recipient = _our_id(event), _text(event.message_id), _text(event.recipient)
     named = theirs or str(id or "")
     return ReportedReceipt(
         kind=kind if named else R.NONE,
         # Not the event's own id: not all have one, and some a new one each time they call.
-        event_id=f"{named}:{event.event_type}:{code}",
+        event_id=f"{named}:{event.event_type}:{code}:{_mark(named, recipient)}",
         notification_id=id,
         provider_message_id=theirs,
         occurred_at=_in_utc(event.timestamp),
         code=code,
+        recipient=recipient,
     )
+
+
+def _mark(message: str, recipient: str) -> str:
+    """Tells the recipients of one message apart, without their addresses."""
+    said = f"{message}:{recipient.lower()}".encode(errors="replace")
+    return blake2b(said, digest_size=6).hexdigest()
 
 
 def _our_id(event: AnymailTrackingEvent) -> UUID | None:

@@ -20,7 +20,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..enums import Channel
 from ..exceptions import NotReceipts
-from ..messages import Message, Outcome, ReceiptRequest, ReportedReceipt
+from ..messages import Message, Outcome, Pending, ReceiptRequest, ReportedReceipt
 
 logger = logging.getLogger(__name__)
 
@@ -105,12 +105,15 @@ class Provider(ABC):
         nothing of the recipient or the content.
         """
 
-    def look_up(self, message: Message, began: datetime) -> Outcome | None:
+    def look_up(
+        self, message: Message, began: datetime, note: str = ""
+    ) -> Outcome | Pending | None:
         """What became of a message whose outcome is not known; None while it cannot be told.
 
         `attempt` is that of the last try, which began at `began`. Accepted when the provider has
         it, transient when it certainly has not. It is asked as long as `can_look_up`, for at most
-        `timeout` seconds.
+        `timeout` seconds. What takes longer is pending, and is asked about again with its `note`,
+        in whatever process.
         """
         return None
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from email.utils import formataddr, parseaddr
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ from django.conf import settings
 
 from ..addresses import parse_email
 from ..enums import Channel
-from ..messages import Message, Outcome, ReceiptRequest, ReportedReceipt
+from ..messages import Message, Outcome, Pending, ReceiptRequest, ReportedReceipt
 from .base import OneByOne
 
 try:
@@ -27,6 +28,7 @@ try:
     )
     from botocore.exceptions import ConnectionError as NoConnectionError
 
+    from .ses_insights import Insights
     from .ses_receipts import TAG, SESReceipts
 except ImportError as error:
     raise ImportError(
@@ -51,6 +53,9 @@ QUOTA_SECONDS = 600.0
 """The quota is that of the last 24 hours, so a spent one comes back bit by bit; AWS advises to ask
 again within 10 minutes: https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html
 """
+
+LOOK_UP_SECONDS = 3.0
+"""The most that one question to SES may take on which no delivery depends."""
 
 TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 
@@ -123,13 +128,20 @@ def _topics(value: Any) -> tuple[str, ...]:
     return tuple(name.strip() for name in names)
 
 
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("it must be True or False")
+    return value
+
+
 class SESProvider(OneByOne[dict[str, Any]]):
     """Sends by SES's SendEmail, and asks once: SES has no keys that would make a second try safe.
 
     Options: `FROM`, by default Django's DEFAULT_FROM_EMAIL; `REGION`, `ACCESS_KEY_ID` and
     `SECRET_ACCESS_KEY`, by default what boto3 finds by itself; `CONFIGURATION_SET`, through which
     SES publishes its events; `RECEIPT_TOPICS`, the ARNs of the SNS topics that may report them;
-    `ENDPOINT_URL` for another address of the API.
+    `ENDPOINT_URL` for another address of the API; `MESSAGE_INSIGHTS`, so that SES is asked what
+    became of messages, which takes its Virtual Deliverability Manager.
 
     SES gives each message a Message-ID of its own; one that was sent twice is recognised by its
     `X-Notification-ID`.
@@ -143,6 +155,7 @@ class SESProvider(OneByOne[dict[str, Any]]):
         "CONFIGURATION_SET": _name,
         "RECEIPT_TOPICS": _topics,
         "ENDPOINT_URL": url_option,
+        "MESSAGE_INSIGHTS": _yes_or_no,
         "ACCESS_KEY_ID": secret_option,
         "SECRET_ACCESS_KEY": secret_option,
     }
@@ -151,7 +164,9 @@ class SESProvider(OneByOne[dict[str, Any]]):
         super().__init__(name, options, timeout)
         self.sender: str = self.options.get("FROM") or _sender(settings.DEFAULT_FROM_EMAIL)
         self.reports_delivery = "CONFIGURATION_SET" in self.options
-        self._client = self._new_client()
+        self.can_look_up = self.options.get("MESSAGE_INSIGHTS", False)
+        self._client = self._new_client(timeout)
+        self._insights = self._new_insights() if self.can_look_up else None
         self._receipts = SESReceipts(self.options.get("RECEIPT_TOPICS", ()), sns.fetch)
 
     @classmethod
@@ -184,16 +199,28 @@ class SESProvider(OneByOne[dict[str, Any]]):
             return unanswered(error)
         return taken(answer.get("MessageId"))
 
+    def look_up(
+        self, message: Message, began: datetime, note: str = ""
+    ) -> Outcome | Pending | None:
+        return self._insights.look_up(message, began, note) if self._insights else None
+
     def read_receipts(self, request: ReceiptRequest) -> list[ReportedReceipt]:
         return self._receipts.read(request)
 
     def close(self) -> None:
         super().close()
         self._client.close()
+        if self._insights:
+            self._insights.close()
 
-    def _new_client(self) -> Any:
+    def _new_insights(self) -> Insights:
+        # Asked beside a worker's other duties, which are not to wait as long as a delivery may.
+        client = self._new_client(min(self.timeout, LOOK_UP_SECONDS))
+        return Insights(client, self.options.get("ENDPOINT_URL", ""))
+
+    def _new_client(self, timeout: float) -> Any:
         """A client of boto3's: making it takes long, and all threads may share it."""
-        connect, read = timeouts(self.timeout)
+        connect, read = timeouts(timeout)
         config = Config(
             connect_timeout=connect,
             read_timeout=read,

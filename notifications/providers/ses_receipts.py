@@ -7,7 +7,8 @@ https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-conten
 import json
 import logging
 from base64 import b64decode
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -42,6 +43,11 @@ HASHES: Mapping[str, type[hashes.HashAlgorithm]] = MappingProxyType(
     {"1": hashes.SHA1, "2": hashes.SHA256}
 )
 
+COMPLAINT = "complaint"
+
+ON_LIST = "OnAccountSuppressionList"
+"""A complaint of earlier days: SES took the message, and sent nothing."""
+
 R = ReceiptState
 EVENTS: Mapping[str, tuple[str, ReceiptState, str]] = MappingProxyType(
     {
@@ -49,7 +55,7 @@ EVENTS: Mapping[str, tuple[str, ReceiptState, str]] = MappingProxyType(
         "DeliveryDelay": ("deliveryDelay", R.IN_TRANSIT, "delayed"),
         "Delivery": ("delivery", R.DELIVERED, ""),
         # Whoever complains has it.
-        "Complaint": ("complaint", R.DELIVERED, "complaint"),
+        "Complaint": ("complaint", R.DELIVERED, COMPLAINT),
         "Reject": ("reject", R.UNDELIVERED, "rejected"),
         "Rendering Failure": ("failure", R.UNDELIVERED, "render_error"),
         # The answer of an absent recipient is such a bounce too, so it does not outrank a delivery.
@@ -59,6 +65,9 @@ EVENTS: Mapping[str, tuple[str, ReceiptState, str]] = MappingProxyType(
 """Each event with where its own part is, what it says, and why."""
 
 HARD = "Permanent"
+
+RECIPIENTS = ("recipients", "bouncedRecipients", "complainedRecipients", "delayedRecipients")
+"""Where the parts of events name whom they are about."""
 
 
 class SESReceipts:
@@ -79,7 +88,7 @@ class SESReceipts:
         kind = envelope["Type"]
         if kind == "SubscriptionConfirmation":
             self._confirm(text_of(envelope, "SubscribeURL"))
-        return [_receipt(envelope)] if kind == "Notification" else []
+        return _receipts(envelope) if kind == "Notification" else []
 
     def _judge(self, envelope: Mapping[str, Any]) -> None:
         names = SIGNED.get(text_of(envelope, "Type"))
@@ -127,7 +136,7 @@ def _object(body: bytes | str) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _receipt(envelope: Mapping[str, Any]) -> ReportedReceipt:
+def _receipts(envelope: Mapping[str, Any]) -> list[ReportedReceipt]:
     event = _object(text_of(envelope, "Message")) or {}
     # The one is what a configuration set publishes, the other the feedback of an identity.
     name = text_of(event, "eventType") or text_of(event, "notificationType")
@@ -135,7 +144,9 @@ def _receipt(envelope: Mapping[str, Any]) -> ReportedReceipt:
     own, mail = mapping_of(event, part), mapping_of(event, "mail")
     if name == "Bounce" and text_of(own, "bounceType") == HARD:
         kind, code = ReceiptState.BOUNCED, "bounce"
-    return ReportedReceipt(
+    if text_of(own, "complaintSubType") == ON_LIST:
+        kind = ReceiptState.UNDELIVERED
+    receipt = ReportedReceipt(
         kind=kind,
         event_id=text_of(envelope, "MessageId"),
         notification_id=_tagged(mail),
@@ -143,6 +154,28 @@ def _receipt(envelope: Mapping[str, Any]) -> ReportedReceipt:
         occurred_at=time_of(text_of(own, "timestamp") or text_of(envelope, "Timestamp")),
         code=code,
     )
+    return _of_each(receipt, _named(own))
+
+
+def _of_each(receipt: ReportedReceipt, named: Sequence[str]) -> list[ReportedReceipt]:
+    """The receipt, once for each recipient whom the event names."""
+    if len(named) < 2:
+        return [replace(receipt, recipient="".join(named))]
+    if receipt.code == COMPLAINT:
+        # Everybody at the provider that complains for one of them, and does not say for which.
+        return [replace(receipt, kind=ReceiptState.IN_TRANSIT)]
+    return [
+        replace(receipt, event_id=f"{receipt.event_id}:{number}", recipient=recipient)
+        for number, recipient in enumerate(named, 1)
+    ]
+
+
+def _named(own: Mapping[str, Any]) -> list[str]:
+    """The recipients in the event's own part: addresses, or objects that hold one."""
+    lists = (own.get(name) for name in RECIPIENTS)
+    listed = next((each for each in lists if isinstance(each, list)), [])
+    held = (each.get("emailAddress") if isinstance(each, dict) else each for each in listed)
+    return list(dict.fromkeys(each for each in held if isinstance(each, str) and each))
 
 
 def _tagged(mail: Mapping[str, Any]) -> Any:

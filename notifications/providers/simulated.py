@@ -125,7 +125,7 @@ class SimulatedProvider(OneByOne[Behaviour]):
             return _timeout(rendered)
         return OUTCOMES[rendered.word](rendered)
 
-    def look_up(self, message: Message, began: datetime) -> Outcome | None:
+    def look_up(self, message: Message, began: datetime, note: str = "") -> Outcome | None:
         rendered = self.render(message)
         if isinstance(rendered, Outcome):
             return None

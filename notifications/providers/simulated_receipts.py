@@ -51,4 +51,5 @@ def _receipt(item: Mapping[str, Any]) -> ReportedReceipt:
         provider_message_id=text_of(item, "provider_message_id"),
         occurred_at=time_of(text_of(item, "occurred_at")),
         code=text_of(item, "code"),
+        recipient=text_of(item, "recipient"),
     )

@@ -6,16 +6,16 @@ Whoever can call us can name an address to us. Only SNS's own are ever asked, an
 import re
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
-from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
 from ..exceptions import NotAuthentic, NotJudged
+from .download import FetchFailed, NotThere, download
+
+__all__ = ["Certificates", "Fetch", "FetchFailed", "NotThere", "fetch", "is_of_sns"]
 
 HOST = re.compile(r"sns\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
 CERTIFICATE_PATH = re.compile(r"/SimpleNotificationService-[A-Za-z0-9]+\.pem")
@@ -34,27 +34,9 @@ FREE = 4
 Fetch = Callable[[str], bytes]
 
 
-class FetchFailed(Exception):
-    """It did not answer, or with something else than what was asked for."""
-
-
-class NotThere(FetchFailed):
-    """It says that there is no such thing."""
-
-
 def fetch(url: str) -> bytes:
     """What is at `url`, following nothing; raises FetchFailed, NotThere."""
-    try:
-        with _opener.open(url, timeout=TIMEOUT_SECONDS) as answer:
-            body: bytes = answer.read(ANSWER_MAX + 1)
-    except HTTPError as error:
-        kind = NotThere if 400 <= error.code < 500 else FetchFailed
-        raise kind(f"it answered {error.code}") from error
-    except (OSError, ValueError) as error:
-        raise FetchFailed(type(error).__name__) from error
-    if len(body) > ANSWER_MAX:
-        raise FetchFailed("its answer is too long")
-    return body
+    return download(url, ANSWER_MAX, TIMEOUT_SECONDS)
 
 
 def is_of_sns(url: str, path: re.Pattern[str]) -> bool:
@@ -127,11 +109,3 @@ def _key(certificate: bytes) -> RSAPublicKey:
     if not isinstance(key, RSAPublicKey):
         raise NotAuthentic
     return key
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-_opener = urllib.request.build_opener(_NoRedirects)

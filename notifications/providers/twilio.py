@@ -127,7 +127,7 @@ class TwilioProvider(OneByOne[dict[str, str]]):
             return taken(said.get("sid"))
         return refused(answer.status_code, _number(said.get("code")), retry_after(answer.headers))
 
-    def look_up(self, message: Message, began: datetime) -> Outcome | None:
+    def look_up(self, message: Message, began: datetime, note: str = "") -> Outcome | None:
         sought = Sought(message.to, message.content["body"], self._sender(), began, self.timeout)
         try:
             answer = self._client.request("GET", self._url, params=sought.query())

@@ -13,13 +13,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from notifications import notify
 from notifications.enums import AttemptOutcome, State, Status
-from notifications.messages import Message, Outcome
+from notifications.messages import Message, Outcome, Pending
 from notifications.models import Notification
 from notifications.pipeline import reconcile as reconciling
 from notifications.pipeline.reconcile import reconcile
 from notifications.providers.simulated import SimulatedProvider
 from tests.providers.http_server import RESET, Answer, Request, Server
+from tests.providers.ses_server import SES, patient
+from tests.providers.test_ses import ACCESS, FROM
 
 from .factories import attempt, fresh, sms
 
@@ -33,7 +36,7 @@ class Odd(SimulatedProvider):
 
     asked: list[str] = []
 
-    def look_up(self, message: Message, began: datetime) -> Outcome | None:
+    def look_up(self, message: Message, began: datetime, note: str = "") -> Outcome | None:
         self.asked.append(message.key)
         if message.metadata["simulate"] == "drop":
             raise OSError(message.to)
@@ -205,3 +208,129 @@ def test_what_is_another_s_is_not_taken_for_it(twilio: Twilio) -> None:
     )
     assert reconcile() == 0
     assert fresh(row).status == Status.UNKNOWN
+
+
+# A provider that takes its time
+
+
+class Slow(SimulatedProvider):
+    """Needs as many questions as `needs` before it knows, and counts them in its note."""
+
+    needs = 3
+    notes: list[str] = []
+
+    def look_up(
+        self, message: Message, began: datetime, note: str = ""
+    ) -> Outcome | Pending | None:
+        self.notes.append(note)
+        if len(note) < self.needs:
+            return Pending(note + "x", 30.0)
+        return (
+            super().look_up(message, began) if message.metadata["simulate"] == "timeout" else None
+        )
+
+
+@pytest.fixture
+def slow(settings: LazySettings) -> list[str]:
+    use(settings, f"{__name__}.Slow")
+    Slow.notes.clear()
+    return Slow.notes
+
+
+def noted() -> str:
+    return Notification.objects.values_list("look_up_note", flat=True).get()
+
+
+def wait(seconds: int) -> None:
+    for row in Notification.objects.all():
+        Notification.objects.update(due_at=row.due_at - timedelta(seconds=seconds))
+
+
+def test_what_takes_its_time_is_gone_on_with_soon(slow: list[str]) -> None:
+    row = unknown("timeout")
+    for _ in range(3):
+        assert reconcile() == reconcile() == 0
+        wait(31)
+    assert reconcile() == 1
+    assert slow == ["", "x", "xx", "xxx"]
+    assert fresh(row).status == Status.SENT
+
+
+def test_what_came_to_nothing_begins_anew_and_later(slow: list[str]) -> None:
+    row = unknown("drop")
+    for _ in range(4):
+        reconcile()
+        wait(31)
+    assert (noted(), len(slow)) == ("", 4)
+    assert reconcile() == 0, "it is not asked again as soon"
+    wait(600)
+    reconcile()
+    assert slow[4:] == [""]
+    assert fresh(row).status == Status.UNKNOWN
+
+
+def test_a_note_is_of_one_attempt(slow: list[str]) -> None:
+    row = unknown("timeout")
+    reconcile()
+    assert noted() == "x"
+    Notification.objects.requeue([row.pk], {Status.UNKNOWN})
+    attempt(row)
+    assert (fresh(row).status, noted()) == (Status.UNKNOWN, "")
+
+
+def test_what_has_been_settled_meanwhile_is_left_alone(slow: list[str]) -> None:
+    row = unknown("timeout")
+    before = fresh(row)
+    Notification.objects.filter(pk=row.pk).update(state=State.SENT)
+    Notification.objects.go_on_asking(before, "x", 30.0)
+    assert (noted(), fresh(row).due_at) == ("", before.due_at)
+
+
+@pytest.fixture
+def ses(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SES]:
+    patient(monkeypatch)
+    monkeypatch.setattr(reconciling, "BUDGET_SECONDS", 60.0)
+    ses = SES()
+    options = {**ACCESS, "FROM": FROM, "ENDPOINT_URL": ses.server.url, "MESSAGE_INSIGHTS": True}
+    backend = "notifications.providers.ses.SESProvider"
+    with ses.server:
+        settings.NOTIFICATIONS = {
+            "CHANNELS": {"email": {"PROVIDERS": ["ses"]}},
+            "PROVIDERS": {"ses": {"BACKEND": backend, "OPTIONS": options}},
+        }
+        yield ses
+
+
+def lost() -> Notification:
+    """An e-mail whose answer was lost two minutes ago."""
+    row = notify("email", to="ada@example.com", subject="Hello", body="Hello")
+    attempt(row)
+    assert fresh(row).status == Status.UNKNOWN
+    Notification.objects.filter(pk=row.pk).update(dispatched_at=timezone.now() - AGO)
+    return row
+
+
+def test_what_ses_has_is_found_by_our_id_in_a_later_round(ses: SES) -> None:
+    rows = [lost(), lost()]
+    ses.statuses = ["CREATED", "CREATED", "PROCESSING", "PROCESSING", "COMPLETED"]
+    for _ in range(3):
+        reconcile()
+        assert {fresh(row).status for row in rows} == {Status.UNKNOWN}
+        wait(61)
+    reconcile()
+    found = {mail.tags["notification-id"]: mail.id for mail in ses.mails}
+    for row in rows:
+        assert fresh(row).status == Status.DELIVERED
+        assert fresh(row).provider_message_id == found[str(row.pk)]
+    assert len(ses.exports()) == 2
+
+
+def test_what_ses_does_not_show_is_not_taken_for_another_s(ses: SES) -> None:
+    taken = lost()
+    ses.keeps = False
+    row = lost()
+    for _ in range(2):
+        reconcile()
+        wait(61)
+    assert (fresh(taken).status, fresh(row).status) == (Status.DELIVERED, Status.UNKNOWN)
+    assert fresh(row).look_up_note == ""

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -73,11 +74,13 @@ def from_postmark(request: ReceiptRequest) -> list[ReportedReceipt]:
 
 
 def test_what_mailgun_signs_is_read() -> None:
+    mark = blake2b(f"<{MESSAGE_ID}>:ada@example.org".encode(), digest_size=6).hexdigest()
     assert from_mailgun(mailgun(mailgun_event())) == [
         ReportedReceipt(
             ReceiptState.DELIVERED,
-            f"<{MESSAGE_ID}>:delivered:",
+            f"<{MESSAGE_ID}>:delivered::{mark}",
             notification_id=ID,
+            recipient="ada@example.org",
             provider_message_id=f"<{MESSAGE_ID}>",
             occurred_at=datetime.fromtimestamp(AT, UTC),
         )
@@ -87,6 +90,22 @@ def test_what_mailgun_signs_is_read() -> None:
 def test_a_call_that_is_repeated_tells_of_the_same_event() -> None:
     told = [from_mailgun(mailgun(mailgun_event(), token=token)) for token in ("one", "two")]
     assert told[0] == told[1]
+
+
+def test_recipients_of_one_message_are_events_of_their_own() -> None:
+    """They have one id at many a provider, and what is told of one must not hide the other."""
+    told = [
+        from_mailgun(mailgun(mailgun_event(recipient=recipient)))[0]
+        for recipient in ("ada@example.org", "bob@example.org", "Ada@Example.org")
+    ]
+    assert [each.recipient for each in told] == [
+        "ada@example.org",
+        "bob@example.org",
+        "Ada@Example.org",
+    ]
+    ada, bob, again = (each.event_id for each in told)
+    assert ada == again != bob
+    assert "bob" not in bob
 
 
 PERMANENT = {"severity": "permanent", "reason": "bounce"}

@@ -113,6 +113,11 @@ def test_what_sns_signs_is_read(version: str) -> None:
         (bounce("Transient"), ReceiptState.UNDELIVERED, "soft_bounce"),
         (bounce("Undetermined"), ReceiptState.UNDELIVERED, "soft_bounce"),
         (event("Complaint"), ReceiptState.DELIVERED, "complaint"),
+        (
+            event("Complaint", complaint={"complaintSubType": "OnAccountSuppressionList"}),
+            ReceiptState.UNDELIVERED,
+            "complaint",
+        ),
         (event("Reject"), ReceiptState.UNDELIVERED, "rejected"),
         (event("Open"), ReceiptState.NONE, ""),
         (event("Click"), ReceiptState.NONE, ""),
@@ -125,6 +130,49 @@ def test_what_sns_signs_is_read(version: str) -> None:
 def test_an_event_is_a_kind_with_a_reason(said: Any, kind: ReceiptState, code: str) -> None:
     [receipt] = read(envelope(said))
     assert (receipt.kind, receipt.code) == (kind, code)
+
+
+ADA, BOB = "ada@example.com", "bob@example.org"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        event("Delivery", delivery={"recipients": [ADA]}),
+        event("Bounce", bounce={"bouncedRecipients": [{"emailAddress": ADA, "status": "5.1.1"}]}),
+        event("Complaint", complaint={"complainedRecipients": [{"emailAddress": ADA}]}),
+        event("DeliveryDelay", deliveryDelay={"delayedRecipients": [{"emailAddress": ADA}]}),
+    ],
+)
+def test_whom_an_event_names_is_told(said: Any) -> None:
+    [receipt] = read(envelope(said))
+    assert (receipt.recipient, receipt.event_id) == (ADA, envelope()["MessageId"])
+    assert ADA not in repr(receipt)
+
+
+def test_an_event_that_names_several_is_told_of_each() -> None:
+    both = [{"emailAddress": ADA}, {"emailAddress": BOB}, {"emailAddress": ADA}]
+    hard = {"bounceType": "Permanent", "bouncedRecipients": both}
+    told = read(envelope(event("Bounce", bounce=hard)))
+    id = envelope()["MessageId"]
+    assert [(r.recipient, r.event_id, r.code) for r in told] == [
+        (ADA, f"{id}:1", "bounce"),
+        (BOB, f"{id}:2", "bounce"),
+    ]
+
+
+def test_of_several_who_may_have_complained_none_is_said_to_have() -> None:
+    """Whoever complains is hidden by most: all whom the message went to there are named."""
+    both = [{"emailAddress": ADA}, {"emailAddress": BOB}]
+    [receipt] = read(envelope(event("Complaint", complaint={"complainedRecipients": both})))
+    assert (receipt.recipient, receipt.code) == ("", "complaint")
+    assert receipt.kind is ReceiptState.IN_TRANSIT
+
+
+@pytest.mark.parametrize("listed", [7, {}, [], [7, None, {}, {"emailAddress": 7}, [ADA], ""]])
+def test_names_that_are_none_are_passed_over(listed: Any) -> None:
+    [receipt] = read(envelope(event("Bounce", bounce={"bouncedRecipients": listed})))
+    assert (receipt.recipient, receipt.code) == ("", "soft_bounce")
 
 
 @pytest.mark.parametrize("tags", [None, [], {}, {"notification-id": []}, {"notification-id": [7]}])
