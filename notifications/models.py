@@ -265,6 +265,7 @@ class Digest(models.Model):
                 condition=Q(closed_at__isnull=True),
                 name="notifications_closing_idx",
             ),
+            models.Index(fields=("tenant", "id"), name="notifications_digests_idx"),
         )
 
     def __str__(self) -> str:
