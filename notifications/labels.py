@@ -4,7 +4,7 @@ They are those that Django makes of the names in the code, looked up in our cata
 keeps our words apart from those of other apps, so that "state" may mean something else there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import models
@@ -40,6 +40,41 @@ def say(text: str, **values: Any) -> str:
 def counted(one: str, many: str, number: int, **values: Any) -> str:
     """As `say`, in the form that goes with `number`."""
     return npgettext(CONTEXT, one, many, number).format(number=number, **values)
+
+
+class Phrase(str):
+    """A text in English, as the API and the log have it, which `spoken` says in any language."""
+
+    __slots__ = ("_forms", "_values")
+    _forms: tuple[str, str | None]
+    _values: Mapping[str, Any]
+
+    def spoken(self) -> str:
+        """Translated now, and its values with it."""
+        values = {name: spoken(value) for name, value in self._values.items()}
+        one, many = self._forms
+        return counted(one, many, **values) if many else say(one, **values)
+
+
+def phrase(text: str, **values: Any) -> Phrase:
+    """As `say`, but in English, to be translated when it is shown."""
+    return _phrase(text, (text, None), values)
+
+
+def phrase_of(one: str, many: str, number: int, **values: Any) -> Phrase:
+    """As `counted`, but in English, to be translated when it is shown."""
+    return _phrase(one if number == 1 else many, (one, many), {"number": number, **values})
+
+
+def spoken(value: Any) -> Any:
+    """A phrase in the language of the reader; anything else as it is."""
+    return value.spoken() if isinstance(value, Phrase) else value
+
+
+def _phrase(text: str, forms: tuple[str, str | None], values: Mapping[str, Any]) -> Phrase:
+    made = Phrase(text.format(**values))
+    made._forms, made._values = forms, values
+    return made
 
 
 def _label(text: Any) -> Any:

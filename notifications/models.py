@@ -265,6 +265,7 @@ class Digest(models.Model):
                 condition=Q(closed_at__isnull=True),
                 name="notifications_closing_idx",
             ),
+            models.Index(fields=("tenant", "id"), name="notifications_digests_idx"),
         )
 
     def __str__(self) -> str:
@@ -511,6 +512,38 @@ class Attempt(models.Model):
     @property
     def started_at(self) -> datetime:
         return self.finished_at - timedelta(milliseconds=self.duration_ms)
+
+
+class Wait(models.Model):
+    """That a notification was put off, free of charge: why, and how often in a row of attempts.
+
+    Between two attempts each reason and scope has one row, which goes on counting; `until` is when
+    it was to be looked at again after the last time.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    notification = models.ForeignKey(
+        Notification, on_delete=models.CASCADE, related_name="waits", db_index=False
+    )
+    after_attempt = models.PositiveIntegerField(help_text="How many attempts there were before.")
+    reason = models.CharField(max_length=12, choices=WaitReason)
+    scope = models.CharField(max_length=100, blank=True)
+    since = MomentField()
+    last_at = MomentField()
+    until = MomentField()
+    count = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("notification", "after_attempt", "reason", "scope"),
+                name="notifications_one_wait",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.scope}"
 
 
 class Receipt(models.Model):

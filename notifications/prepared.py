@@ -27,6 +27,21 @@ Source = Callable[[str, "models.Field[Any, Any]"], models.Expression]
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Where found rows go: their `names`, in the order of the selection.
+
+    One that has the same `unique_fields` takes over the `update_fields`, and is one more in the
+    `counter`.
+    """
+
+    model: type[models.Model]
+    names: Sequence[str]
+    unique_fields: Sequence[str]
+    update_fields: Sequence[str]
+    counter: str
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """SQL whose parameters are constants and places; `native` is PostgreSQL's own form of it."""
 
@@ -125,6 +140,24 @@ def insert(
     return statement.run(using, {name: [row[name] for row in rows] for name in names}, count)
 
 
+def insert_found(
+    using: str,
+    key: Hashable,
+    values: Values,
+    count: int,
+    build: Callable[[int], Rows],
+    *,
+    into: Target,
+) -> int:
+    """Insert what the query that `build` describes finds among `count` rows; kept under `key`.
+
+    It may select a row that is there already: that one is counted on. Returns how many there were.
+    """
+    size = _size(using, count)
+    statement = _kept((using, key), size, lambda: _compile_insert_found(using, build(count), into))
+    return statement.run(using, values, count)
+
+
 KEPT_SIZES = 100
 """Up to so many rows a statement is kept where their number is part of its SQL."""
 
@@ -201,6 +234,24 @@ def _compile_insert(
     )
     query.insert_values(fields, [_row_of(model, fields, names, source) for source in sources])
     [(sql, params)] = query.get_compiler(using).as_sql()
+    return _statement(using, sql, params)
+
+
+def _compile_insert_found(using: str, rows: Rows, into: Target) -> Statement:
+    ops = connections[using].ops
+    found, params = rows.query.get_compiler(using).as_sql()
+    meta: Any = into.model._meta
+    fields, updated, unique = (
+        [meta.get_field(name) for name in names]
+        for names in (into.names, into.update_fields, into.unique_fields)
+    )
+    conflict = ops.on_conflict_suffix_sql(
+        fields, OnConflict.UPDATE, [f.column for f in updated], [f.column for f in unique]
+    )
+    columns = ", ".join(ops.quote_name(field.column) for field in fields)
+    table, counter = ops.quote_name(meta.db_table), ops.quote_name(into.counter)
+    insert = f"INSERT INTO {table} ({columns}) {found}"
+    sql = f"{insert} {conflict}, {counter} = {table}.{counter} + 1"
     return _statement(using, sql, params)
 
 

@@ -357,12 +357,16 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         reason: str = "",
         scope: str = "",
     ) -> int:
-        """Give leased rows back, unsent and free of charge; `delays` snoozes them (seconds)."""
+        """Give leased rows back, unsent and free of charge; `delays` snoozes them (seconds).
+
+        They keep the token without a lease: that tells them from those that the rescuer took away.
+        """
         due_at = Now() + _by_id(delays) if delays else Now()
         return self._move(Move.RELEASE, ids, token).update(
             state=_back_in_line(),
             due_at=due_at,
             publish_at=due_at,
+            lease_until=None,
             wait_reason=reason,
             wait_scope=scope[:100],
         )

@@ -24,7 +24,7 @@ PACKAGE = ROOT / "notifications"
 CATALOGUES = sorted(PACKAGE.glob("locale/*/LC_MESSAGES/django.po"))
 TEMPLATES = sorted(PACKAGE.rglob("templates/**/*.html"))
 ADMIN = [path for path in TEMPLATES if "admin" in path.parts]
-MARKS = {"label": 1, "say": 1, "counted": 2}
+MARKS = {"label": 1, "say": 1, "counted": 2, "phrase": 1, "phrase_of": 2}
 """The functions of `labels` that take texts, and how many."""
 
 FOREIGN = {"Home"}

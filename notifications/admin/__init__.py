@@ -6,6 +6,7 @@ from django.contrib import admin
 from . import (
     dashboard,
     delivery,
+    digests,
     endpoints,
     jobs,
     policy,
@@ -18,6 +19,7 @@ from . import (
 __all__ = (
     "dashboard",
     "delivery",
+    "digests",
     "endpoints",
     "jobs",
     "policy",

@@ -15,13 +15,12 @@ from django.http import (
 )
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.http import urlencode
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from ..enums import ReceiptState, State
 from ..labels import label, say
-from ..lifecycle import status_of
+from ..lifecycle import WAITING, status_of
 from ..models import Batch, Notification
 from ..pipeline import explain
 from . import log
@@ -31,7 +30,7 @@ from .lists import ReadOnlyAdmin
 from .message import shown
 from .results import ExportForm, download
 from .timeline import timeline
-from .words import badge, in_words, listed, masked, moment, pretty, short_id
+from .words import badge, in_words, link_to_list, listed, masked, moment, pretty, short_id
 
 REVEALED = "admin/notifications/notification/revealed.html"
 EXPORT = "admin/notifications/notification/export.html"
@@ -46,8 +45,8 @@ TIMES = (
     (label("expires"), "expires_at"),
 )
 
-LOOKUPS = ("status", "tenant", "channel__exact", "priority__exact", "batch__exact")
-"""What the address of the list may ask for: the filters, and the link from a batch."""
+LOOKUPS = ("status", "tenant", "channel__exact", "priority__exact", "batch__exact", "digest__exact")
+"""What the address of the list may ask for: filters, and the links from batches and digests."""
 
 
 @admin.register(Notification)
@@ -95,7 +94,7 @@ class NotificationAdmin(ReadOnlyAdmin):
                 "fields": (
                     "id",
                     "tenant",
-                    "template",
+                    "template_name",
                     "category",
                     "channel",
                     "priority",
@@ -125,7 +124,12 @@ class NotificationAdmin(ReadOnlyAdmin):
 
     @admin.display(description=label("times"))
     def times(self, notification: Notification) -> SafeString:
-        times = {str(name): moment(getattr(notification, field)) for name, field in TIMES}
+        is_waiting = notification.state in WAITING
+        times = {
+            str(name): moment(getattr(notification, field))
+            for name, field in TIMES
+            if is_waiting or field != "due_at"
+        }
         return listed({name: time for name, time in times.items() if time})
 
     @admin.display(description=label("may be a duplicate"))
@@ -135,6 +139,10 @@ class NotificationAdmin(ReadOnlyAdmin):
     @admin.display(description=label("cancellation asked for"))
     def to_be_cancelled(self, notification: Notification) -> str:
         return say("yes") if notification.cancel_requested else say("no")
+
+    @admin.display(description=label("template"))
+    def template_name(self, notification: Notification) -> str:
+        return notification.template or "-"
 
     @admin.display(description=label("digest"))
     def in_digest(self, notification: Notification) -> str:
@@ -322,13 +330,7 @@ class BatchAdmin(ReadOnlyAdmin):
 
     @admin.display(description=label("notifications"))
     def notifications(self, batch: Batch) -> SafeString:
-        address = reverse(f"{self.admin_site.name}:notifications_notification_changelist")
-        return format_html(
-            '<a href="{}?{}">{}</a>',
-            address,
-            urlencode({"batch__exact": str(batch.pk)}),
-            say("show them"),
-        )
+        return link_to_list(self.admin_site.name, batch__exact=batch.pk)
 
     @admin.display(description=label("by status"))
     def statuses(self, batch: Batch) -> SafeString:

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.template.defaultfilters import filesizeformat
 
+from ..labels import label
+from ..messages import recipients_of
 from ..models import Notification
 from .words import masked, pretty
 
@@ -15,8 +17,24 @@ ALONE = (
 )
 """Goes before a message that is shown: it loads nothing, and nobody learns that it was seen."""
 
-SHOWN_APART = frozenset({"html", "attachments", "mime"})
-FURTHER = ("cc", "bcc")
+NAMES = {
+    "from": label("from"),
+    "sender": label("from"),
+    "to": label("to"),
+    "cc": label("cc"),
+    "bcc": label("bcc"),
+    "reply_to": label("reply to"),
+    "headers": label("headers"),
+    "subject": label("subject"),
+    "body": label("text"),
+    "event": label("event"),
+    "payload": label("payload"),
+    "size": label("size"),
+}
+"""What is shown as text, in this order."""
+
+SHOWN_APART = frozenset({"html", "attachments", "mime", "digest"})
+"""HTML, files and a whole e-mail are shown in other ways; the fingerprint of an e-mail is not."""
 
 ADDRESS = re.compile(r"[^\s<>,;\"']+@[^\s<>,;\"']+")
 
@@ -25,24 +43,34 @@ def shown(notification: Notification, *, hide: bool) -> dict[str, Any]:
     """Its parts as text, and its HTML as a document; with `hide`, the recipients in it masked."""
     content = notification.content if isinstance(notification.content, dict) else {}
     masks = _masks(notification, content) if hide else {}
-    parts = {name: value for name, value in content.items() if name not in SHOWN_APART}
+    names = [*NAMES, *content.keys() - NAMES.keys() - SHOWN_APART]
+    parts = {str(NAMES.get(n, n)): _text(n, content[n]) for n in names if n in content}
     document = content.get("html")
     return {
         "parts": pretty(_hidden(parts, masks)),
-        "attachments": [
-            f"{file['filename']} ({filesizeformat(file['size'])})"
-            for file in content.get("attachments", ())
-        ],
+        "attachments": [_file(file) for file in content.get("attachments", ())],
         "source": content.get("mime") or "",
         "is_hidden": hide,
         "document": ALONE + _hidden(document, masks) if isinstance(document, str) else "",
     }
 
 
+def _text(name: str, value: Any) -> Any:
+    if name == "size":
+        return filesizeformat(value)
+    is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return ", ".join(value) if is_list and name != "payload" else value
+
+
+def _file(file: Mapping[str, Any]) -> str:
+    return f"{file['filename']} ({file['content_type']}, {filesizeformat(file['size'])})"
+
+
 def _masks(notification: Notification, content: Mapping[str, Any]) -> dict[str, str]:
     """Each recipient with what is shown in its place, the longest first."""
-    further = ADDRESS.findall(" ".join(str(content.get(name, "")) for name in FURTHER))
-    recipients = sorted({notification.to, *further}, key=len, reverse=True)
+    everybody = map(str, recipients_of(notification.to, content))
+    bare = {address for each in everybody for address in ADDRESS.findall(each)}
+    recipients = sorted({notification.to, *bare}, key=len, reverse=True)
     return {recipient: masked(recipient) for recipient in recipients}
 
 

@@ -1,19 +1,21 @@
 """Everything that happened to one notification, in its order."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.admin.models import LogEntry
 
-from ..enums import AttemptOutcome, ReceiptState, State, Status
-from ..labels import say
+from ..enums import AttemptOutcome, ReceiptState, State, Status, WaitReason
+from ..labels import say, spoken
 from ..lifecycle import WAITING
-from ..models import Attempt, Notification, Receipt
-from ..pipeline import explain
+from ..models import Attempt, Notification, Receipt, Wait
+from ..pipeline import explain, waits
 from .words import in_words, masked, moment
 
-ENDS = (Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.SUPPRESSED)
+ENDS = (
+    Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.SUPPRESSED, Status.DIGESTED
+)  # fmt: skip
 """What is told by the notification itself; attempts and receipts tell the others."""
 
 LEVELS = {
@@ -42,6 +44,8 @@ def timeline(notification: Notification, entries: Iterable[LogEntry]) -> list[Ev
     """The first comes first; what it waits for now is the last."""
     happened = [
         _accepted(notification),
+        *_gathered(notification),
+        *_put_off(list(notification.waits.all())),
         *(_attempt(attempt) for attempt in notification.attempts.all()),
         *(_receipt(receipt) for receipt in notification.receipts.all()),
         *(_entry(entry) for entry in entries),
@@ -62,6 +66,33 @@ def _accepted(notification: Notification) -> Event:
         time = moment(notification.expires_at, "seconds")
         parts.append(say("expires at {time}", time=time))
     return Event(notification.created_at, say("Accepted"), ", ".join(parts))
+
+
+def _gathered(notification: Notification) -> Iterator[Event]:
+    """In a digest that is closed; while it is open, that is what is waited for."""
+    digest = notification.digest
+    if digest and digest.closed_at and digest.notification_id != notification.pk:
+        title = say("Put off: gathered in the digest {key}", key=digest.key)
+        until = say("until {time}", time=moment(digest.closed_at))
+        yield Event(notification.created_at, title, until, "warn")
+
+
+def _put_off(found: Sequence[Wait]) -> Iterator[Event]:
+    for wait in found:
+        title = say("Put off: {why}", why=spoken(waits.in_words(wait)))
+        yield Event(wait.since, title, ", ".join(_how_long(wait)), "warn")
+    if len(found) >= waits.MOST:
+        title = say("Put off for {number} reasons", number=len(found))
+        detail = say("if there were others since, they are not told")
+        yield Event(found[-1].since, title, detail, "warn")
+
+
+def _how_long(wait: Wait) -> Iterator[str]:
+    if wait.count > 1:
+        last = moment(wait.last_at)
+        yield say("{number} times, the last at {time}", number=wait.count, time=last)
+    if wait.reason != WaitReason.PAUSED:  # it lasts until somebody ends it, whatever was foreseen
+        yield say("until {time}", time=moment(wait.until))
 
 
 def _attempt(attempt: Attempt) -> Event:

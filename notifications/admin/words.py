@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
@@ -33,6 +35,12 @@ def short_id(id: UUID) -> SafeString:
     return format_html(
         '<span class="notification-id" title="{}">{}…{}</span>', id, text[:8], text[-6:]
     )
+
+
+def link_to_list(site: str, **lookups: Any) -> SafeString:
+    """Leads to the notifications that the lookups find, in the admin site of this name."""
+    address = reverse(f"{site}:notifications_notification_changelist")
+    return format_html('<a href="{}?{}">{}</a>', address, urlencode(lookups), say("show them"))
 
 
 def masked(recipient: str) -> str:

@@ -14,8 +14,9 @@ from ..enums import Channel, Priority, Scope, State, WaitReason
 from ..lifecycle import FRESH, IN_FLIGHT, TRIED, WAITING
 from ..models import Endpoint, Notification
 from . import capacity, route
-from .holds import LIVE_SECONDS, Holds, Waiting, in_words
+from .holds import LIVE_SECONDS, Holds, Waiting
 from .reconcile import AFTER_SECONDS, UNTIL_SECONDS, can_look_up
+from .scopes import in_words
 
 __all__ = ["AHEAD_MAX", "Holds", "Waiting", "waiting"]
 

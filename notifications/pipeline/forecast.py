@@ -20,8 +20,9 @@ from ..lifecycle import FRESH, IN_FLIGHT, TRIED, WAITING
 from ..models import Attempt, Batch, Notification, Tenant
 from . import capacity
 from .capacity import Bound
-from .holds import Holds, Waiting, in_words
+from .holds import Holds, Waiting
 from .route import providers_of
+from .scopes import in_words
 
 OBSERVED_SECONDS = 120.0
 """How far back it is looked for what the workers have done."""

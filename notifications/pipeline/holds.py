@@ -3,7 +3,7 @@
 All of it is read and nothing is taken: looking costs no token and lets no probe through.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from ..models import Worker
 from ..providers.registry import get_provider
 from . import database, pace, policy, route
 from .publish import queue_name
+from .scopes import in_words
 
 LIVE_SECONDS = 60.0
 """A worker that has not shown itself for so long is not counted on."""
@@ -160,18 +161,6 @@ class Holds:
         until = self.now + timedelta(seconds=grant.retry_after)
         detail = f"the limit {in_words(grant.limited_by)} is used up"
         return Waiting(WaitReason.RATE_LIMIT, grant.limited_by, until, detail)
-
-
-def in_words(scope: str) -> str:
-    """A scope as people say it: `channel email (50/s)`."""
-    return " ".join(_words(*scope.split(":", 2)))
-
-
-def _words(scope: str, name: str = "", rate: str = "") -> Iterator[str]:
-    yield f"of {scope}" if rate else scope
-    yield name
-    if rate:
-        yield f"({rate})" if rate != "pace" else "(slowed down, as it refuses)"
 
 
 def _is_one_account(provider: str) -> bool:

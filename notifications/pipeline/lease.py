@@ -13,7 +13,7 @@ from ..enums import Channel, WaitReason
 from ..models import Notification
 from ..providers.base import Provider
 from ..signals import rows_claimed, rows_snoozed
-from . import database
+from . import database, waits
 
 T = TypeVar("T")
 
@@ -95,7 +95,10 @@ class Lease:
 
     def put_off(self, delays: Mapping[UUID, float], reason: WaitReason, scope: str) -> None:
         """Give rows back for so many seconds each, unsent and free of charge."""
-        count = Notification.objects.release(list(delays), self.token, delays, reason, scope)
+        with database.atomic(savepoint=False):
+            count = Notification.objects.release(list(delays), self.token, delays, reason, scope)
+            if count:
+                waits.record(delays, self.token)
         self.report.put_off += count
         rows_snoozed.send_robust(
             sender=Notification, channel=self.channel, reason=reason, scope=scope, count=count

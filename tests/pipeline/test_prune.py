@@ -13,7 +13,7 @@ from django_celery_results.models import TaskResult
 
 from notifications.enums import Channel, Priority, ReceiptState, State, Status
 from notifications.lifecycle import TERMINAL
-from notifications.models import Attempt, Batch, Notification, Receipt, Worker, new_id
+from notifications.models import Attempt, Batch, Notification, Receipt, Wait, Worker, new_id
 from notifications.pipeline import prune as pruning
 from notifications.pipeline.prune import Pruned, prunable, prune
 from notifications.tasks import prune as prune_task
@@ -51,6 +51,8 @@ def notification(ago: timedelta = OLD, state: State = State.SENT, **values: Any)
     Receipt.objects.create(
         notification=row, event_id=str(id), kind=ReceiptState.DELIVERED, occurred_at=then
     )
+    times = {"since": then, "last_at": then, "until": then}
+    Wait.objects.create(notification=row, after_attempt=0, reason="paused", count=1, **times)
     return row
 
 
@@ -67,12 +69,13 @@ def left() -> set[Any]:
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL))
-def test_what_was_settled_long_ago_goes_with_its_attempts_and_receipts(state: State) -> None:
+def test_what_was_settled_long_ago_goes_with_all_that_hangs_on_it(state: State) -> None:
     notification(state=state)
     assert prune() == Pruned(notifications=1)
     assert not left()
     assert not Attempt.objects.exists()
     assert not Receipt.objects.exists()
+    assert not Wait.objects.exists()
 
 
 def test_what_was_sent_and_never_heard_of_again_goes_too() -> None:
@@ -181,7 +184,7 @@ def test_a_batch_costs_the_same_few_statements_whatever_its_size(
 ) -> None:
     for _ in range(30):
         notification()
-    with django_assert_max_num_queries(36):
+    with django_assert_max_num_queries(39):
         assert prune(batch_size=10).notifications == 30
 
 

@@ -16,7 +16,7 @@ from django.utils.timezone import localtime
 from ...enums import Channel, Priority, Status
 from ...exceptions import InvalidNotification, NotificationError
 from ...models import Notification
-from ...pipeline import explain
+from ...pipeline import explain, waits
 from ...shortcuts import notify
 from ...worker import EmbeddedWorker
 from ..tenants import find_tenant
@@ -146,6 +146,9 @@ def _wait(row: Notification, seconds: float) -> Notification:
 
 def _events(row: Notification) -> Iterator[Event]:
     yield row.created_at, "accepted"
+    for wait in row.waits.all():
+        often = f" ({wait.count} times)" if wait.count > 1 else ""
+        yield wait.since, f"put off: {waits.in_words(wait)}{often}"
     for attempt in row.attempts.all():
         why = ": ".join(filter(None, (attempt.code, attempt.detail)))
         took = f"attempt {attempt.number} by {attempt.provider}, {attempt.duration_ms} ms"
