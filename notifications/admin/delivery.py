@@ -109,7 +109,7 @@ class NotificationAdmin(ReadOnlyAdmin):
     )
 
     class Media:
-        css = {"all": ("notifications/admin.css", "notifications/dashboard.css")}
+        css = {"all": ("notifications/dashboard.css",)}
 
     @admin.display(description=label("status"))
     def status(self, notification: Notification) -> SafeString:
@@ -316,9 +316,6 @@ class BatchAdmin(ReadOnlyAdmin):
     search_fields = ("pk__exact",)
     search_help_text = label("The whole id.")
     fields = ("id", "tenant", "created_at", "idempotency_key", "statuses", "notifications")
-
-    class Media:
-        css = {"all": ("notifications/admin.css",)}
 
     @admin.display(description=label("notifications"))
     def notifications(self, batch: Batch) -> SafeString:
