@@ -74,7 +74,7 @@ def _every(page: Page) -> Iterator[str]:
 
 def _of_the_index(page: Page) -> list[str]:
     page.goto(INDEX)
-    return _links(page, ".app-notifications a")
+    return _links(page, ".app-notifications.module a")
 
 
 def _behind_buttons(page: Page) -> Iterator[str]:
