@@ -26,7 +26,7 @@ COUNTED_ROWS = 10_000
 
 
 class NamedDateTime(AdminSplitDateTime):
-    """Django's two fields for a time, each with a name: before 6.0 the words beside them are none."""
+    """Django's two fields for a time, named: before 6.0 the words beside them are no labels."""
 
     def __init__(self, attrs: Any = None) -> None:
         super().__init__(attrs)
@@ -59,8 +59,10 @@ class BoundedPaginator(RowPaginator):
 
     @cached_property
     def _found(self) -> int:
+        # In the order of the list: what waits is what is newest, and without an order PostgreSQL
+        # reads from the oldest on, past all that is finished.
         rows: Any = self.object_list
-        return int(rows.order_by()[: COUNTED_ROWS + 1].count())
+        return int(rows[: COUNTED_ROWS + 1].count())
 
 
 class ReadOnly:
