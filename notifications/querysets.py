@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from . import prepared
 from .columns import Among, Column, Found, InState, Slot
 from .enums import ReceiptState, State, Status, SuppressionReason
-from .lifecycle import IN_FLIGHT, MOVES, WAITING, Move, states_of
+from .lifecycle import IN_FLIGHT, MOVES, UNSENT, WAITING, Move, states_of
 from .settlements import PROVEN, Settlement, settle
 
 if TYPE_CHECKING:
@@ -246,7 +246,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         for state, found in receipts.items():
             if state not in whole:
                 query |= Q(state=state, receipt_state__in=sorted(found))
-        return self.filter(query)
+        rows = self.in_states(UNSENT) if receipts and UNSENT.issuperset(receipts) else self
+        return rows.filter(query)
 
     def in_states(self, states: Collection[State]) -> "NotificationQuerySet":
         """Rows in one of `states`, said as the conditions of the partial indexes say it.

@@ -27,7 +27,7 @@ ADMIN = [path for path in TEMPLATES if "admin" in path.parts]
 MARKS = {"label": 1, "say": 1, "counted": 2, "phrase": 1, "phrase_of": 2}
 """The functions of `labels` that take texts, and how many."""
 
-FOREIGN = {"Home"}
+FOREIGN = {"Home", "Search", "Show all"}
 """What Django's own catalogues have."""
 
 UNITS = re.compile(r"p50|p95|p99|h|nd-page|django-notifications-engine")

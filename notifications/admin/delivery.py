@@ -108,7 +108,7 @@ class NotificationAdmin(ReadOnlyAdmin):
     )
 
     class Media:
-        css = {"all": ("notifications/admin.css", "notifications/dashboard.css")}
+        css = {"all": ("notifications/dashboard.css",)}
 
     @admin.display(description=label("status"))
     def status(self, notification: Notification) -> SafeString:
@@ -324,9 +324,6 @@ class BatchAdmin(ReadOnlyAdmin):
     search_fields = ("pk__exact",)
     search_help_text = label("The whole id.")
     fields = ("id", "tenant", "created_at", "idempotency_key", "statuses", "notifications")
-
-    class Media:
-        css = {"all": ("notifications/admin.css",)}
 
     @admin.display(description=label("notifications"))
     def notifications(self, batch: Batch) -> SafeString:

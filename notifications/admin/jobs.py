@@ -113,7 +113,7 @@ class JobAdmin(ReadOnlyAdmin):
     list_filter = ("state", "kind")
 
     class Media:
-        css = {"all": ("notifications/admin.css", "notifications/dashboard.css")}
+        css = {"all": ("notifications/dashboard.css",)}
 
     @admin.display(description=label("done"))
     def progress(self, job: Job) -> SafeString:

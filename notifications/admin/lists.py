@@ -1,25 +1,48 @@
-"""What the lists of large tables share: rows that are never counted in full, read-only or not."""
+"""What all pages share, and lists of large tables: rows never counted in full, read-only or not."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminSplitDateTime
 from django.core.paginator import Paginator
+from django.db import models
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy
 
 if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
+    DjangoModelAdmin = admin.ModelAdmin[Any]
     TabularInline = admin.TabularInline[Any, Any]
     ModelForm = forms.ModelForm[Any]
     RowPaginator = Paginator[Any]
 else:  # These of Django's classes cannot be subscripted at run time.
-    ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
+    DjangoModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
     ModelForm, RowPaginator = forms.ModelForm, Paginator
 
 COUNTED_ROWS = 10_000
 """How many rows of a list can be paged through; a search or a filter finds what lies beyond."""
+
+
+class NamedDateTime(AdminSplitDateTime):
+    """Django's two fields for a time, named: before 6.0 the words beside them are no labels."""
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs)
+        for widget, name in zip(self.widgets, ("Date:", "Time:"), strict=True):
+            widget.attrs["aria-label"] = gettext_lazy(name)
+
+
+class ModelAdmin(DjangoModelAdmin):
+    """A page with this app's style, which everybody can read and fill in."""
+
+    formfield_overrides: ClassVar[Any] = {
+        models.DateTimeField: {"form_class": forms.SplitDateTimeField, "widget": NamedDateTime}
+    }
+
+    class Media:
+        css = {"all": ("notifications/admin.css",)}
 
 
 class BoundedPaginator(RowPaginator):
@@ -36,8 +59,10 @@ class BoundedPaginator(RowPaginator):
 
     @cached_property
     def _found(self) -> int:
+        # In the order of the list: what waits is what is newest, and without an order PostgreSQL
+        # reads from the oldest on, past all that is finished.
         rows: Any = self.object_list
-        return int(rows.order_by()[: COUNTED_ROWS + 1].count())
+        return int(rows[: COUNTED_ROWS + 1].count())
 
 
 class ReadOnly:

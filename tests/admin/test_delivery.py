@@ -552,6 +552,13 @@ class TestBatches:
             assert admin_client.post(url, {"post": "yes"}).status_code == 403
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL is judged by what it reads")
+@pytest.mark.parametrize("status", ["failed", "cancelled", "expired", "suppressed", "digested"])
+def test_on_sqlite_what_ended_unsent_is_found_by_its_index(status: str) -> None:
+    rows = Notification.objects.with_status(Status(status)).order_by("-pk")
+    assert "notifications_unsent_idx" in rows.explain()
+
+
 @pytest.mark.postgres
 class TestAtSize:
     """What PostgreSQL plans for the list, once the table is too large to be read."""
@@ -565,9 +572,10 @@ class TestAtSize:
                 "wait_scope, cancel_requested, attempt_count, uncounted_attempts, abandon_count, "
                 "was_ambiguous, duplicate_risk, provider, provider_message_id, error_code, "
                 "error_detail, idempotency_key, category, trace, due_at, publish_at, created_at) "
-                "SELECT gen_random_uuid(), %s, 'email', 1, i || '@example.com', '{}', '{}', '', "
+                "SELECT ('01900000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, "
+                "%s, 'email', 1, i || '@example.com', '{}', '{}', '', "
                 "'sent', 0, '', '', false, 1, 0, 0, false, false, 'smtp', '', '', '', "
-                "'key-' || i, '', '', now(), now(), now() FROM generate_series(1, 30000) AS i",
+                "'key-' || i, '', '', now(), now(), now() FROM generate_series(1, 40000) AS i",
                 [tenant.pk],
             )
             cursor.execute("ANALYZE notifications_notification")
@@ -587,6 +595,21 @@ class TestAtSize:
     def test_the_list_reads_no_more_than_it_pages_through(self, admin_client: Client) -> None:
         assert self.read(admin_client, {}) <= lists.COUNTED_ROWS + 100
         assert self.read(admin_client, {"p": "200"}) <= 2 * lists.COUNTED_ROWS + 100
+
+    def test_what_ended_unsent_is_found_without_reading_what_was_sent(
+        self, admin_client: Client
+    ) -> None:
+        oldest = Notification.objects.order_by("pk")[:1]
+        Notification.objects.filter(pk__in=oldest).update(state=State.FAILED)
+        for status in ("failed", "cancelled", "expired", "suppressed", "digested"):
+            assert self.read(admin_client, {"status": status}) <= 10, status
+
+    def test_what_waits_is_counted_from_the_newest_on(self, admin_client: Client) -> None:
+        newest = Notification.objects.order_by("-pk")[:15_000]
+        Notification.objects.filter(pk__in=newest).update(state=State.QUEUED)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE notifications_notification")
+        assert self.read(admin_client, {"status": "queued"}) <= lists.COUNTED_ROWS + 100
 
     def test_a_search_reads_only_what_it_finds(self, admin_client: Client) -> None:
         for term in ("500@example.com", "key-500", str(uuid4())):

@@ -10,6 +10,7 @@ import pytest
 from bench import (
     __main__,
     accept,
+    admin,
     drain,
     embedded,
     fairness,
@@ -42,6 +43,18 @@ def test_accepting_is_measured_against_bare_views(stack: Stack) -> None:
     one_by_one, in_calls = accept.run(stack, repeat=1, quick=True)
     assert is_measured(one_by_one)
     assert is_measured(in_calls)
+
+
+@pytest.mark.processes
+def test_each_page_of_the_admin_and_the_api_is_measured(stack: Stack) -> None:
+    rows = {row.name.removeprefix("admin: "): row for row in admin.run(stack, 1, quick=True)}
+    for page in ("dashboard", "list, failed", "notification", "API, list", "metrics"):
+        assert rows[page].product[0] > 0
+    statements = {name: row for name, row in rows.items() if name.endswith(", statements")}
+    assert len(statements) == len(rows) / 2
+    assert {
+        name for name, row in statements.items() if row.product[0] > admin.MOST_QUERIES
+    } == set()
 
 
 @pytest.mark.processes

@@ -1,9 +1,11 @@
-"""`python -m tests.browser.screenshots` takes the pictures of the documentation anew."""
+"""`make screenshots` takes the pictures of the documentation anew."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from tests.processes import ROOT
 
@@ -11,11 +13,27 @@ from .stage import ADMIN, ARGUMENTS, PASSWORD, chromium, serving
 
 IMAGES = ROOT / "docs" / "images"
 
-PICTURES = {
-    "dashboard": ("/admin/notifications/dashboard/", 1180),
-    "notification": ("/admin/notifications/notification/{id}/change/", 760),
-}
-"""Each with its page, and how much of it is shown."""
+DASHBOARD = "/admin/notifications/dashboard/"
+NOTIFICATION = "/admin/notifications/notification/{id}/change/"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A page, and how much of it is shown in which colours."""
+
+    name: str
+    address: str
+    width: int
+    height: int
+    scheme: Literal["light", "dark"] = "light"
+
+
+PICTURES = (
+    Picture("dashboard", DASHBOARD, 1100, 1180),
+    Picture("dashboard-dark", DASHBOARD, 1100, 700, "dark"),
+    Picture("dashboard-phone", DASHBOARD, 390, 844),
+    Picture("notification", NOTIFICATION, 1100, 760),
+)
 
 
 def main() -> None:
@@ -25,17 +43,22 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
-        page = browser.new_page(base_url=url, viewport={"width": 1100, "height": 800})
+        page = browser.new_page(base_url=url)
         page.goto("/admin/")
         page.get_by_label("Username").fill(ADMIN)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
-        for name, (address, height) in PICTURES.items():
-            page.set_viewport_size({"width": 1100, "height": height})
-            page.goto(address.format(id=id))
-            page.wait_for_timeout(500)  # the charts are drawn
-            page.screenshot(path=IMAGES / f"{name}.png")
+        for picture in PICTURES:
+            take(page, picture, id)
         browser.close()
+
+
+def take(page: Page, picture: Picture, id: str) -> None:
+    page.set_viewport_size({"width": picture.width, "height": picture.height})
+    page.emulate_media(color_scheme=picture.scheme)
+    page.goto(picture.address.format(id=id))
+    page.wait_for_timeout(500)  # the charts are drawn
+    page.screenshot(path=IMAGES / f"{picture.name}.png")
 
 
 if __name__ == "__main__":

@@ -8,31 +8,11 @@ from typing import Any
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
 
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 DASHBOARD = "/admin/notifications/dashboard/"
 LIST = "/admin/notifications/notification/"
-JOBS = "/admin/notifications/job/"
-
-PAGES = {
-    "dashboard": DASHBOARD,
-    "a day": f"{DASHBOARD}?hours=24",
-    "pause": f"{DASHBOARD}pause/?scope=provider&subject=smtp",
-    "limit": f"{DASHBOARD}limit/",
-    "drain": f"{DASHBOARD}drain/",
-    "list": LIST,
-    "failed": f"{LIST}?status=failed",
-    "job": f"{JOBS}add/",
-    "jobs": JOBS,
-}
-
-SERIOUS = ("serious", "critical")
-
-OURS = [[".nd"], [".nd-form"], [".notification-page"], [".notification-timeline"]]
-"""Where our own markup is; the frame around it is Django's."""
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -181,33 +161,6 @@ def test_many_are_retried_by_a_job_whose_progress_is_shown(page: Page) -> None:
     expect(page.locator(".nd-facts")).to_contain_text("the outage is over")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_serious_finding_of_accessibility(
-    context: BrowserContext, page: Page, scheme: Any
-) -> None:
-    page.emulate_media(color_scheme=scheme)
-    found: dict[str, list[str]] = {}
-    every = _every(page)
-    for name, url in every if scheme == "light" else [every[0], *every[-2:]]:
-        page.goto(url)
-        here = [each for [each] in OURS if page.locator(each).count()]
-        results = Axe().run(page, context={"include": [[each] for each in here]} if here else None)
-        violations = results.response["violations"]
-        serious = [v for v in violations if v["impact"] in SERIOUS]
-        told = [f"{v['id']}: {v['nodes'][0]['html'][:150]}" for v in serious]
-        if here and told:
-            found[name] = told
-    assert found == {}
-
-
-def test_no_page_is_wider_than_a_phone(page: Page) -> None:
-    page.set_viewport_size({"width": 360, "height": 740})
-    for name, url in _every(page):
-        page.goto(url)
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= 360, f"{name} is {width} wide"
-
-
 def test_everything_is_reached_by_the_keyboard(page: Page) -> None:
     page.goto(DASHBOARD)
     page.get_by_role("button", name="Stop updates").focus()
@@ -216,11 +169,3 @@ def test_everything_is_reached_by_the_keyboard(page: Page) -> None:
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.textContent.trim()"))
     assert {"Top errors", "Resume", "Table of Accepted", "Pause smtp", "Drain …"} <= reached
-
-
-def _every(page: Page) -> list[tuple[str, str]]:
-    page.goto(LIST)
-    newest = page.locator("#result_list th a").first.get_attribute("href")
-    page.goto(JOBS)
-    job = page.locator("#result_list th a").last.get_attribute("href")
-    return [*PAGES.items(), ("notification", str(newest)), ("a job", str(job))]
