@@ -17,7 +17,7 @@ from ..labels import label, say
 from ..models import Pause, RateLimit
 from ..pipeline import switches
 from ..validators import validate_rates
-from .lists import ModelAdmin
+from .lists import DjangoModelAdmin
 from .log import log
 from .subjects import check_subject
 
@@ -195,7 +195,7 @@ SWITCHES = (
 )
 
 
-def urls_of(page: ModelAdmin) -> list[Any]:
+def urls_of(page: DjangoModelAdmin) -> list[Any]:
     """A path for each switch, below those of `page`."""
 
     def view_of(switch: Switch) -> Callable[..., HttpResponse]:
@@ -220,7 +220,7 @@ def allowed(request: HttpRequest) -> dict[str, str]:
     return {switch.name: switch.url for switch in SWITCHES if switch.is_allowed(request)}
 
 
-def _show(page: ModelAdmin, switch: Switch, request: HttpRequest) -> HttpResponse:
+def _show(page: DjangoModelAdmin, switch: Switch, request: HttpRequest) -> HttpResponse:
     if not switch.is_allowed(request):
         raise PermissionDenied
     form = switch.form(request.POST or None, initial=request.GET.dict())
