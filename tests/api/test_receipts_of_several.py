@@ -8,6 +8,7 @@ import pytest
 from django.conf import LazySettings
 
 from notifications import notify
+from notifications.admin.timeline import timeline
 from notifications.enums import ReceiptState, State, Status, SuppressionReason
 from notifications.models import Notification, Receipt, Suppression, Tenant
 from notifications.pipeline.adopt import adopt_missed
@@ -221,6 +222,14 @@ def test_the_tenant_is_told_whom_it_is_about(told: Told, api: API, tenant: Tenan
         ("bounced", BOB),
         ("undelivered", None),
     ]
+
+
+def test_in_the_admin_it_is_masked(told: Told, tenant: Tenant) -> None:
+    row = email(tenant)
+    told(row, "Bounce", BOB)
+    details = " ".join(event.detail for event in timeline(row, []))
+    assert "bounce, b…@example.org, received" in details
+    assert BOB not in details
 
 
 def test_anymail_names_one_in_each_event(anybody: API, tenant: Tenant) -> None:

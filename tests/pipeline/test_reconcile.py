@@ -19,6 +19,7 @@ from notifications.messages import Message, Outcome, Pending
 from notifications.models import Notification
 from notifications.pipeline import reconcile as reconciling
 from notifications.pipeline.reconcile import reconcile
+from notifications.providers.registry import get_provider
 from notifications.providers.simulated import SimulatedProvider
 from tests.providers.http_server import RESET, Answer, Request, Server
 from tests.providers.ses_server import SES, patient
@@ -175,6 +176,7 @@ def twilio(settings: LazySettings) -> Iterator[Twilio]:
             "CHANNELS": {"sms": {"PROVIDERS": ["twilio"]}},
             "PROVIDERS": {"twilio": {"BACKEND": backend, "OPTIONS": options}},
         }
+        get_provider("twilio")  # its package may take longer to load than a turn lasts
         yield twilio
 
 
@@ -298,6 +300,7 @@ def ses(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SES
             "CHANNELS": {"email": {"PROVIDERS": ["ses"]}},
             "PROVIDERS": {"ses": {"BACKEND": backend, "OPTIONS": options}},
         }
+        get_provider("ses")  # boto3 may take longer for it than a turn lasts
         yield ses
 
 

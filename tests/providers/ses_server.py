@@ -109,7 +109,7 @@ class SES:
     def _job(self) -> Answer:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         job: dict[str, Any] = {"JobId": "job-1", "JobStatus": status}
-        if status == "COMPLETED":
+        if status not in ("CREATED", "PROCESSING"):
             url = self.file_url or f"{self.server.url}{FILE}"
             job["ExportDestination"] = {"DataFormat": "JSON", "S3Url": url}
         return _json(job)

@@ -111,10 +111,13 @@ def test_what_has_another_s_id_is_not(ask: Ask, ses: SES, sent: Message) -> None
 
 
 @pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "TELEPORTED"])
-def test_an_export_that_fails_is_begun_anew(ask: Ask, ses: SES, sent: Message, status: str) -> None:
+def test_an_export_that_fails_is_begun_anew(
+    ask: Ask, ses: SES, sent: Message, status: str, caplog: pytest.LogCaptureFixture
+) -> None:
     ses.mails, ses.statuses = [mail(sent.key)], [status]
     assert ask() is None
-    assert FILE not in ses.paths()
+    assert ses.paths() == [f"{JOBS}/job-1"]
+    assert f"could not export messages: {status}" in caplog.text
 
 
 def test_its_absence_proves_nothing(ask: Ask, ses: SES) -> None:
