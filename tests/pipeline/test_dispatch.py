@@ -315,7 +315,18 @@ def test_a_round_costs_what_it_releases_and_not_what_waits(
         assert dispatch_due() == 100
     assert {row["tenant__name"] for row in hinted().values("tenant__name")} == {"few", "many"}
     assert len(captured) < 60
-    assert rows_read(owing_module._sql()) < 100
+    assert rows_read(owing_module._sql(owing_module.OWED)) < 100
+
+
+def test_late_messages_are_looked_for_without_reading_what_waits(published: Published) -> None:
+    now = timezone.now()
+    late, soon = now - timedelta(minutes=1), now + timedelta(seconds=20)
+    fill(5_000, State.QUEUED, tenant("many"), publish_at=soon, due_at=late)
+    fill(5_000, State.QUEUED, tenant("held"), due_at=late)
+    analyze()
+    assert owing_module.late(30, 5) == {owing_module.Lane(Priority.NORMAL, Channel.SMS)}
+    assert owing_module.late(10, 5) == owing_module.late(30, 90) == set()
+    assert rows_read(owing_module._late_sql(30, 5)) < 100
 
 
 def hinted() -> Any:
