@@ -18,7 +18,7 @@ from ..dashboard.show import sections
 from ..labels import say
 from ..models import Dashboard
 from . import log, switches
-from .lists import ReadOnly
+from .lists import ModelAdmin, ReadOnly
 
 PAGE = "admin/notifications/dashboard/page.html"
 LIVE = "admin/notifications/dashboard/live.html"
@@ -28,7 +28,7 @@ REFRESH_SECONDS = {1: 5, 6: 15, 24: 60}
 
 
 @admin.register(Dashboard)
-class DashboardAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # it is none at run time
+class DashboardAdmin(ReadOnly, ModelAdmin):
     """Takes the place of the list that a model would have."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
