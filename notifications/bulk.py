@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import connections, models, transaction
 
+from .native import unkept
+
 Values = Mapping[str, Any]
 Names = tuple[str, ...]
 Model = type[models.Model]
@@ -40,8 +42,10 @@ def _as_document(
 ) -> int:
     sql = _from_document(using, model, tuple(rows[0]), tuple(alike))
     params = [*_bound(using, model, alike), _encode(rows), lock_timeout or None]
-    with transaction.mark_for_rollback_on_error(using=using), connections[using].cursor() as cursor:
-        cursor.execute(sql, params)
+    connection = connections[using]
+    with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
+        with unkept(connection):
+            cursor.execute(sql, params)
         return int(cursor.rowcount)
 
 

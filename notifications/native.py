@@ -5,7 +5,8 @@ only where the project lets psycopg prepare statements: by `prepare_threshold` i
 the database, which Django turns off because not every connection pooler can bear it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,26 @@ class Native:
         cursor.cursor.close()
         cursor.cursor = connection.Database.RawCursor(connection.connection)
         cursor.execute(self.sql, [place.bind(values, connection) for place in self.places])
+
+
+@contextmanager
+def unkept(connection: Any) -> Iterator[None]:
+    """Let psycopg forget the statements that run within.
+
+    Of a connection that prepares, it counts the last hundred texts, and Django writes the values
+    into them: a hundred documents of some megabytes would be held for nothing (measured, 2026-11).
+    """
+    connection.ensure_connection()
+    raw = connection.connection
+    threshold = getattr(raw, "prepare_threshold", None)
+    if threshold is None:
+        yield
+        return
+    raw.prepare_threshold = None
+    try:
+        yield
+    finally:
+        raw.prepare_threshold = threshold
 
 
 def native_of(connection: Any, sql: str, params: Sequence[Any]) -> Native | None:

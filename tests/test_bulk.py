@@ -1,5 +1,6 @@
 """Many rows in one INSERT: they are what the ORM would have stored."""
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -71,3 +72,19 @@ def test_many_rows_are_one_statement_and_none_is_no_statement(tenant: Tenant) ->
         assert insert(tenant, *[new_row() for _ in range(500)]) == 500
         assert insert(tenant) == 0
     assert len(captured) == 1
+
+
+@pytest.mark.postgres
+def test_what_was_sent_is_not_held_by_the_connection() -> None:
+    """A connection that prepares counts the texts of its last hundred statements."""
+    assert connection.settings_dict["OPTIONS"]["prepare_threshold"]
+    shop = Tenant.objects.create(name="shop")
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            row = {**ROW, "id": new_id(), "content": {"body": "x" * 1_000_000}}
+            assert insert(shop, row) == 1
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 4_000_000
