@@ -123,11 +123,18 @@ class JobKind(TextChoices):
 
 
 class JobState(TextChoices):
-    """How far a job has come."""
+    """How far a job or an import has come."""
 
     RUNNING = "running"
     DONE = "done"
     STOPPED = "stopped"
+
+
+class ImportPart(TextChoices):
+    """What the bytes kept of an import are."""
+
+    FILE = "file", "the uploaded file"
+    REJECTS = "rejects", "the rows that were not accepted"
 
 
 class Counted(TextChoices):

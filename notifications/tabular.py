@@ -26,6 +26,14 @@ MARKS = (
 """What a file may begin with to say its encoding; the longer ones before their own beginnings."""
 
 
+WORKBOOK = b"PK\x03\x04"
+"""How a ZIP archive begins, which is what spreadsheet programs save unless asked for CSV."""
+
+
+class Unreadable(ValueError):
+    """The file cannot be read; the text says why, and quotes nothing but the names of columns."""
+
+
 class Record(NamedTuple):
     """A row as it stands in the file, `number` counted from 1 without the header.
 
@@ -39,7 +47,7 @@ class Record(NamedTuple):
 
 
 class Table:
-    """A CSV file with a header, read row by row; raises ValueError where it cannot be one.
+    """A CSV file with a header, read row by row; raises Unreadable where it cannot be one.
 
     `source` is binary and can be sought in. Without an `encoding` its first bytes say it, or it
     is UTF-8; without a `delimiter` it is what stands most often in its first line.
@@ -56,28 +64,42 @@ class Table:
         )
         header = self._next()
         if isinstance(header, csv.Error):
-            raise ValueError(f"it is not CSV: {header}")
+            raise Unreadable(f"it is not CSV: {header}")
+        self._number = 0
         self.header = [name.strip() for name in header or ()]
         self._check_header()
 
     def __iter__(self) -> Iterator[Record]:
-        number = 0
-        while (cells := self._next()) is not None:
+        while (cells := self._next_row()) is not None:
             if isinstance(cells, csv.Error):
-                number += 1
-                yield Record(number, self._reader.line_num, [""], f"it is not CSV: {cells}")
-            elif cells:
-                number += 1
-                yield Record(number, self._reader.line_num, cells, self._flaw(cells))
+                yield self._record([""], f"it is not CSV: {cells}")
+            else:
+                yield self._record(cells, self._flaw(cells))
+
+    def skip(self, count: int) -> None:
+        """Pass over the next `count` rows, which are not looked at."""
+        for _ in range(count):
+            self._next_row()
+
+    def _record(self, cells: list[str], flaw: str) -> Record:
+        return Record(self._number, self._reader.line_num, cells, flaw)
+
+    def _next_row(self) -> list[str] | csv.Error | None:
+        """The next that is not blank; it is counted."""
+        while (cells := self._next()) is not None:
+            if cells:
+                self._number += 1
+                return cells
+        return None
 
     def _check_header(self) -> None:
         if not any(self.header):
-            raise ValueError("the first line must name the columns; the file begins with nothing")
+            raise Unreadable("the first line must name the columns; the file begins with nothing")
         twice = sorted({name for name in self.header if name and self.header.count(name) > 1})
         if twice:
-            raise ValueError(f"the header names a column twice: {', '.join(twice)}")
+            raise Unreadable(f"the header names a column twice: {', '.join(twice)}")
         if any(_is_undecoded(name) for name in self.header):
-            raise ValueError(_not(self.encoding))
+            raise Unreadable(_not(self.encoding))
 
     def _next(self) -> list[str] | csv.Error | None:
         """The next row, empty for a blank line; what is no CSV is not the end of it."""
@@ -85,6 +107,8 @@ class Table:
             return next(self._reader, None)
         except csv.Error as error:
             return error
+        except UnicodeError as error:  # of encodings in which not every byte can be kept
+            raise Unreadable(_not(self.encoding)) from error
 
     def _flaw(self, cells: Sequence[str]) -> str:
         if any(map(_is_undecoded, cells)):
@@ -132,6 +156,8 @@ def _start(source: BinaryIO) -> bytes:
     source.seek(0)
     start = source.read(SNIFFED_BYTES)
     source.seek(0)
+    if start.startswith(WORKBOOK):
+        raise Unreadable("it is a workbook or an archive, not CSV; save it as CSV first")
     return start
 
 
@@ -140,22 +166,25 @@ def _encoding(start: bytes) -> str:
 
 
 def _delimiter(start: bytes, encoding: str) -> str:
-    first = start.decode(encoding, "replace").lstrip("\r\n").partition("\n")[0]
+    try:
+        text = start.decode(encoding, "replace")
+    except UnicodeError as error:
+        raise Unreadable(_not(encoding)) from error
+    first = text.lstrip("\r\n").partition("\n")[0]
     return max(DELIMITERS, key=first.count)
 
 
 def _lines(source: BinaryIO, encoding: str) -> Any:
     """What cannot be decoded is kept as it is, so that it is written again as it was."""
     try:
-        codecs.lookup(encoding)
-    except LookupError as error:
-        raise ValueError(f"there is no encoding {encoding!r}") from error
-    return io.TextIOWrapper(source, encoding, errors="surrogateescape", newline="")
+        return io.TextIOWrapper(source, encoding, errors="surrogateescape", newline="")
+    except LookupError as error:  # also of `hex` and its kind, which are for no text
+        raise Unreadable(f"there is no encoding {encoding!r}") from error
 
 
 def _not(encoding: str) -> str:
-    return f"it is not in {encoding}; say what it is in, such as --encoding cp1252"
+    return f"it is not in {encoding}; say what it is in, such as cp1252"
 
 
 def _is_undecoded(text: str) -> bool:
-    return any("\udc80" <= character <= "\udcff" for character in text)
+    return not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text)

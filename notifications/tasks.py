@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .pipeline.prune import prune as prune_rows
     from .pipeline.rescue import expire as expire_rows
     from .pipeline.rescue import rescue as rescue_rows
+    from .pipeline.uploads import run as run_import
 else:  # a process that only publishes tasks loads nothing of what they do
     deliver = late("pipeline.deliver.deliver")
     dispatch_due = late("pipeline.dispatch.dispatch_due")
@@ -37,6 +38,7 @@ else:  # a process that only publishes tasks loads nothing of what they do
     prune_rows = late("pipeline.prune.prune")
     expire_rows = late("pipeline.rescue.expire")
     rescue_rows = late("pipeline.rescue.rescue")
+    run_import = late("pipeline.uploads.run")
 
 INFRASTRUCTURE = (OperationalError, InterfaceError, BrokerError, BrokerUnavailable)
 """What passes by itself: the database or the broker is away for a moment."""
@@ -156,6 +158,13 @@ def rescue() -> dict[str, int]:
 def job(id: str) -> None:
     """Go on with a job until it is done, this worker stops, or another one has it."""
     run_job(UUID(id), stop=stopping)
+
+
+@shared_task(name="notifications.import", ignore_result=True, acks_late=True)
+@told
+def import_upload(id: str) -> None:
+    """Go on with the import of an uploaded file for a while, unless another worker has it."""
+    run_import(UUID(id), stop=stopping)
 
 
 @shared_task(name="notifications.prune", ignore_result=False)

@@ -7,7 +7,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
 
-from ..models import Dashboard, Job, Notification, Pause, RateLimit
+from ..models import Dashboard, Import, Job, Notification, Pause, RateLimit
 
 SHOWN = 8
 
@@ -23,7 +23,7 @@ def log(
 
 def latest() -> Sequence[LogEntry]:
     """The last that was done to sending as a whole."""
-    kinds = ContentType.objects.get_for_models(Pause, RateLimit, Job, Dashboard).values()
+    kinds = ContentType.objects.get_for_models(Pause, RateLimit, Job, Import, Dashboard).values()
     entries = LogEntry.objects.filter(content_type__in=kinds).select_related("user")
     return list(entries.order_by("-pk")[:SHOWN])
 

@@ -7,8 +7,8 @@ is only looked up. All that a file has stored is one batch.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO, TextIO
 from uuid import UUID
@@ -21,17 +21,17 @@ from ..messages import Draft
 from ..models import Batch, Notification, Tenant
 from ..senders import parse_senders
 from ..tabular import Record, Table
-from ..validation import KNOWN_FIELDS, parse_notification
+from ..validation import parse_notification
 from .accept import ItemResult, accept_into
+from .import_plan import ABOUT, Plan, fields_of
 from .templates import resolve
 
 AT_ONCE = 500
 """Rows in a chunk: one transaction."""
 
-LINE, REASON = "import_line", "import_reason"
-"""The columns that a file of rejected rows has besides; imported again, they are passed over."""
+CHARACTERS_AT_ONCE = 4 * 1024 * 1024
+"""Rows that are long make a shorter chunk, so that the memory is bounded."""
 
-NESTED = ("context", "metadata", "headers")
 AS_JSON = ("payload", "context", "metadata", "headers", "cc", "bcc", "attachments", "digest")
 AS_WRITTEN = ("subject", "body", "html", "payload")
 """Fields whose blanks at the ends belong to them."""
@@ -43,23 +43,6 @@ BUSY_SECONDS = 1.0
 
 Item = Draft | InvalidNotification
 Tell = Callable[["Imported"], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a file is read: `columns` maps its columns to fields, nothing for those to leave out.
-
-    `context.NAME` and `metadata.NAME` are fields too. `defaults` are for rows that leave a field
-    empty. No more than `rate` are accepted.
-    """
-
-    tenant: Tenant
-    columns: Mapping[str, str] = field(default_factory=dict)
-    defaults: Mapping[str, str] = field(default_factory=dict)
-    encoding: str | None = None
-    delimiter: str | None = None
-    rate: Rate | None = None
-    dry_run: bool = False
 
 
 @dataclass(slots=True)
@@ -85,22 +68,18 @@ def import_csv(
     """Accept every usable row of `source`, and write the others with the reason to `rejects`.
 
     Killed at any point, it is called again and goes on. `tell` is called after each chunk. Raises
-    ValueError where the file cannot be read, or its columns are not known.
+    Unreadable where the file cannot be read, or its columns are not known.
     """
     digest = tabular.digest(source)
-    table = Table(source, plan.encoding, plan.delimiter)
-    fields = _fields(table.header, plan)
+    reading, pace = Reading(source, plan, digest), _Pace(plan.rate)
     done, refused = Imported(), tabular.Writer(rejects)
-    refused.write([*table.header, LINE, REASON])
-    batch = None if plan.dry_run else _batch(plan.tenant, digest)
+    refused.write(reading.header)
+    batch = None if plan.dry_run else batch_of(plan.tenant, digest)
     done.batch_id = batch.pk if batch else None
-    pace, records, reading = _Pace(plan.rate), iter(table), _Reading(plan, fields, digest)
-    while chunk := list(islice(records, pace.at_once)):
-        items = [reading.item(record) for record in chunk]
-        results = _store(batch, items) if batch else _rehearse(plan.tenant, items)
-        for record, result in zip(chunk, results, strict=True):
-            if result.errors:
-                refused.write([*record.cells, str(record.line), _in_words(result.errors)])
+    while records := reading.take(pace.at_once):
+        results = store(plan.tenant, batch, reading.items(records))
+        for cells in rejected(records, results):
+            refused.write(cells)
         done.count(results)
         done.read_bytes = source.tell()
         tell(done)
@@ -108,66 +87,60 @@ def import_csv(
     return done
 
 
-def _fields(header: Sequence[str], plan: Plan) -> list[str]:
-    """The field of each column; raises ValueError with every column that has none."""
-    if missing := sorted(set(plan.columns) - set(header)):
-        raise ValueError(f"the file has no column {', '.join(missing)}; it has {', '.join(header)}")
-    found = [_field(name, plan) for name in header]
-    if "template" in {*found, *plan.defaults}:  # then the others are what it calls by their names
-        found = [f"context.{n}" if f is None else f for f, n in zip(found, header, strict=True)]
-    unknown = [name for name, f in zip(header, found, strict=True) if f is None]
-    if unknown:
-        raise ValueError(
-            f"columns that are no fields: {', '.join(unknown)}; say what they are with "
-            "--map COLUMN=FIELD, or leave them out with --map COLUMN="
-        )
-    filled = [f for f in found if f]
-    if twice := sorted({f for f in filled if filled.count(f) > 1}):
-        raise ValueError(f"two columns are the same field: {', '.join(twice)}")
-    return [f or "" for f in found]
-
-
-def _field(column: str, plan: Plan) -> str | None:
-    """Its field, empty to be left out; None where nothing says."""
-    if column in (LINE, REASON, ""):
-        return ""
-    name = plan.columns.get(column, column)
-    if name and not is_field(name):
-        if column in plan.columns:
-            raise ValueError(f"--map {column}={name}: {name} is no field; known are: {known()}")
-        return None
-    return name
-
-
-def is_field(name: str) -> bool:
-    """Whether a column can be it: a field of a notification, or a part of one."""
-    top, dot, rest = name.partition(".")
-    return name in KNOWN_FIELDS or (top in NESTED and bool(dot) and bool(rest))
-
-
-def known() -> str:
-    return ", ".join([*sorted(KNOWN_FIELDS), *(f"{name}.NAME" for name in NESTED)])
-
-
-def _batch(tenant: Tenant, digest: str) -> Batch:
-    key = f"import-{digest}"
+def batch_of(tenant: Tenant, digest: str) -> Batch:
+    """That of all that is stored of a file."""
     batch, _ = Batch.objects.get_or_create(
-        tenant=tenant, idempotency_key=key, defaults={"fingerprint": "import"}
+        tenant=tenant, idempotency_key=batch_key(digest), defaults={"fingerprint": "import"}
     )
     batch.tenant = tenant
     return batch
 
 
-class _Reading:
-    """Makes drafts of the rows of one file; senders are those that the tenant's keys may name."""
+def batch_key(digest: str) -> str:
+    return f"import-{digest}"
 
-    def __init__(self, plan: Plan, fields: Sequence[str], digest: str) -> None:
-        self._fields = fields
+
+def at_once(rate: Rate | None) -> int:
+    """How many rows of a chunk: no more than a second's worth."""
+    return AT_ONCE if rate is None else min(AT_ONCE, max(1, round(rate.per_second)))
+
+
+class Reading:
+    """The rows of a file in their order, and what they say; raises Unreadable.
+
+    Senders are those that the tenant's keys may name.
+    """
+
+    def __init__(self, source: BinaryIO, plan: Plan, digest: str) -> None:
+        self._table = Table(source, plan.encoding, plan.delimiter)
+        self._records = iter(self._table)
+        self._fields = fields_of(self._table.header, plan)
         self._defaults = plan.defaults
         self._key = f"import-{digest[:32]}"
         self._senders = parse_senders(plan.tenant.senders)
 
-    def item(self, record: Record) -> Item:
+    @property
+    def header(self) -> list[str]:
+        """Of the file of its rejected rows."""
+        return [*self._table.header, *ABOUT]
+
+    def skip(self, count: int) -> None:
+        self._table.skip(count)
+
+    def take(self, count: int) -> list[Record]:
+        """The next rows, `count` of them or as many as are CHARACTERS_AT_ONCE; none at the end."""
+        found, size = list[Record](), 0
+        for record in islice(self._records, count):
+            found.append(record)
+            size += sum(map(len, record.cells))
+            if size >= CHARACTERS_AT_ONCE:
+                break
+        return found
+
+    def items(self, records: Iterable[Record]) -> list[Item]:
+        return [self._item(record) for record in records]
+
+    def _item(self, record: Record) -> Item:
         if record.flaw:
             return InvalidNotification([FieldError("", "invalid_row", record.flaw)])
         data: dict[str, Any] = {"idempotency_key": f"{self._key}-{record.number}"}
@@ -178,7 +151,22 @@ class _Reading:
                 data.setdefault(name, value)
             return parse_notification(data, senders=self._senders)
         except InvalidNotification as error:
-            return error
+            # Not itself: its traceback would hold the row until the garbage is collected.
+            return InvalidNotification(error.errors)
+
+
+def store(tenant: Tenant, batch: Batch | None, items: Sequence[Item]) -> list[ItemResult]:
+    """What became of each; without a batch, what would, and nothing is stored."""
+    return _rehearse(tenant, items) if batch is None else _store(batch, items)
+
+
+def rejected(records: Sequence[Record], results: Sequence[ItemResult]) -> list[list[str]]:
+    """The rows that were not accepted as they were, each with its line, fields and reason."""
+    return [
+        [*record.cells, str(record.line), _fields_in(result.errors), _in_words(result.errors)]
+        for record, result in zip(records, results, strict=True)
+        if result.errors
+    ]
 
 
 def _put(data: dict[str, Any], name: str, cell: str) -> None:
@@ -257,6 +245,10 @@ def _judge(
     return ItemResult(index, "accepted")
 
 
+def _fields_in(errors: Iterable[FieldError]) -> str:
+    return ", ".join(dict.fromkeys(filter(None, (e.pointer.removeprefix("/") for e in errors))))
+
+
 def _in_words(errors: Iterable[FieldError]) -> str:
     return "; ".join(
         ": ".join(filter(None, (error.pointer.removeprefix("/"), error.detail))) for error in errors
@@ -269,7 +261,7 @@ class _Pace:
     def __init__(self, rate: Rate | None) -> None:
         self._rate = rate
         self._begun = time.monotonic()
-        self.at_once = AT_ONCE if rate is None else min(AT_ONCE, max(1, round(rate.per_second)))
+        self.at_once = at_once(rate)
 
     def keep(self, accepted: int) -> None:
         if self._rate is not None:

@@ -5,7 +5,6 @@ done nothing, and the next one begins where the last slice ended. No slice reads
 rows, however few of them the filters find.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,19 +12,15 @@ from uuid import UUID, uuid4
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.db.models.functions import Now
 
 from ..enums import JobKind, JobState, Status
-from ..exceptions import BrokerUnavailable
 from ..models import Job, Notification, TemplateVersion
 from ..querysets import NotificationQuerySet
-from . import control, database
+from . import background, control, database
+from .background import LEASE_SECONDS
 from .publish import request_job
 
-logger = logging.getLogger(__name__)
-
 SLICE = 2000
-LEASE_SECONDS = 30.0
 PASSES = 3
 """How often a slice is looked at for what a worker held just then, to cancel it too."""
 
@@ -86,39 +81,27 @@ def start(
 
 def stop(job: Job) -> bool:
     """End it after the slice at hand; whether it was still running."""
-    running = Job.objects.filter(pk=job.pk, state=JobState.RUNNING)
-    return bool(running.update(state=JobState.STOPPED, finished_at=Now()))
+    return background.stop(Job.objects.all(), job.pk)
 
 
 def go_on(job: Job) -> bool:
     """Take up one that was stopped, from where it was; whether it was."""
-    stopped = Job.objects.filter(pk=job.pk, state=JobState.STOPPED)
-    later = Now() + timedelta(seconds=LEASE_SECONDS)
-    found = stopped.update(
-        state=JobState.RUNNING, finished_at=None, lease_token=None, lease_until=later
-    )
-    database.on_commit(lambda: _ask_for(job.pk))
-    return bool(found)
+    return background.go_on(Job.objects.all(), job.pk, _ask_for)
 
 
 def run(id: UUID, stop: Callable[[], bool] = lambda: False) -> None:
     """Go on with a job until it is done; `stop` is asked before each slice."""
     token = uuid4()
-    if not _take(id, token):
+    if not background.take(Job.objects.all(), id, token):
         return
     while not stop() and _do_slice(id, token):
         pass
-    Job.objects.filter(pk=id, lease_token=token).update(lease_token=None, lease_until=Now())
+    background.let_go(Job.objects.all(), id, token)
 
 
 def resume() -> None:
     """Have a worker go on with what nobody has in hand; never raises for the broker's sake."""
-    left = Job.objects.filter(state=JobState.RUNNING, lease_until__lt=Now())
-    for id in list(left.values_list("pk", flat=True)):
-        # So that no other worker asks for it too; a message that is lost is sent again then.
-        later = Now() + timedelta(seconds=LEASE_SECONDS)
-        if left.filter(pk=id).update(lease_token=None, lease_until=later):
-            _ask_for(id)
+    background.resume(Job.objects.all(), _ask_for)
 
 
 def share_done(job: Job) -> float:
@@ -164,20 +147,10 @@ def _statuses(job: Job) -> list[Status]:
     return found
 
 
-def _take(id: UUID, token: UUID) -> bool:
-    """Lease it, where nobody is at work on it: a message may come twice."""
-    free = Job.objects.filter(pk=id, state=JobState.RUNNING, lease_token=None)
-    until = Now() + timedelta(seconds=LEASE_SECONDS)
-    return bool(free.update(lease_token=token, lease_until=until))
-
-
 def _do_slice(id: UUID, token: UUID) -> bool:
     """Handle the next ids; whether there is more to do for the holder of `token`."""
     with database.atomic():
-        held = Job.objects.select_for_update().filter(
-            pk=id, lease_token=token, state=JobState.RUNNING
-        )
-        job = held.first()
+        job = background.held(Job.objects.all(), id, token)
         if job is None:
             return False
         within = Notification.objects.filter(pk__gt=job.cursor, pk__lte=job.until)
@@ -226,10 +199,7 @@ def _log(job: Job, ids: list[UUID], what: str) -> None:
 
 
 def _ask_for(id: UUID) -> None:
-    try:
-        request_job(id)
-    except BrokerUnavailable as error:
-        logger.warning("the broker is away (%s); the job waits for a worker's tick", error)
+    background.ask_for(request_job, id)
 
 
 def _id_at(when: str) -> UUID:

@@ -18,8 +18,8 @@ from django.db.models.lookups import LessThan
 
 from ..conf import get_settings
 from ..lifecycle import TERMINAL
-from ..models import Batch, Digest, Notification, Receipt, Worker
-from . import database
+from ..models import Batch, Digest, Import, Notification, Receipt, Worker
+from . import database, uploads
 from .adopt import old_orphans
 
 LEAST_DAYS = 1
@@ -52,6 +52,7 @@ class Pruned:
     workers: int = 0
     orphans: int = 0
     digests: int = 0
+    imports: int = 0
 
 
 def prune(
@@ -67,6 +68,7 @@ def prune(
     and ends it early. Raises ValueError for less than a day.
     """
     before, deletions = _before(days), _Deletions(batch_size, stop)
+    uploads.drop_old_files()
     return Pruned(
         notifications=deletions.carry_out(
             _old(Notification.objects.all(), before), lambda ids: _prune(ids, before), told
@@ -76,6 +78,7 @@ def prune(
         workers=_delete(_unseen_workers()),
         orphans=deletions.carry_out(old_orphans(), _prune_orphans),
         digests=deletions.carry_out(_old(_emptied_digests(), before), _prune_digests),
+        imports=deletions.carry_out(_old(uploads.ended(), before), _prune_imports),
     )
 
 
@@ -90,6 +93,7 @@ def prunable(days: int | None = None) -> Pruned:
         workers=_unseen_workers().count(),
         orphans=old_orphans().count(),
         digests=_old(_emptied_digests(), before).count(),
+        imports=_old(uploads.ended(), before).count(),
     )
 
 
@@ -186,6 +190,10 @@ def _prune_batches(ids: Sequence[UUID]) -> int:
 
 def _prune_digests(ids: Sequence[UUID]) -> int:
     return _delete(_emptied_digests().filter(pk__in=ids).only("pk"))
+
+
+def _prune_imports(ids: Sequence[UUID]) -> int:
+    return _delete(Import.objects.filter(pk__in=ids).only("pk"))
 
 
 def _prune_results(ids: Sequence[int]) -> int:

@@ -73,6 +73,14 @@ def request_job(id: UUID) -> None:
         )
 
 
+def request_import(id: UUID) -> None:
+    """Ask a worker to go on with an import; raises BrokerUnavailable."""
+    with _broker_errors():
+        current_app.send_task(
+            "notifications.import", args=(str(id),), queue=OPERATIONS_QUEUE, ignore_result=True
+        )
+
+
 def _depth(name: str) -> int:
     """A declaration answers it. Not a passive one: on Redis an empty queue does not exist."""
     queue = current_app.amqp.queues[name]

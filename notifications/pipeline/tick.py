@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from ..conf import get_settings
 from ..exceptions import BrokerUnavailable
 from ..models import Worker
-from . import digests, jobs
+from . import digests, jobs, uploads
 from .adopt import adopt_missed
 from .dispatch import dispatch_round
 from .reconcile import reconcile
@@ -37,6 +37,7 @@ def tick(worker: str, queues: Sequence[str] = ()) -> float:
         expire()
         adopt_missed()
         jobs.resume()
+        uploads.resume()
     if _is_time("reconcile", RECONCILE_SECONDS):
         reconcile()
     are_more_due = _close_digests()

@@ -32,7 +32,7 @@ WORK = (
 )
 """Named, not imported: this module is loaded before Django has its models."""
 
-OPERATIONS = ("dispatch", "rescue", "prune", "job")
+OPERATIONS = ("dispatch", "rescue", "prune", "job", "import")
 
 REDIS = ("redis", "rediss", "redis+socket")
 AMQP = ("amqp", "amqps", "pyamqp")

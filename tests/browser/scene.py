@@ -25,6 +25,7 @@ from notifications import notify
 from notifications.enums import Priority, ReceiptState, Scope, State
 from notifications.models import (
     Attempt,
+    Import,
     Job,
     MinuteCount,
     Notification,
@@ -180,9 +181,30 @@ def make_switches(now: datetime) -> None:
         lease_until=now + timedelta(days=1),
     )
     entries.append((job, ADDITION, "Started: the provider is back"))
+    make_import(now)
     user = User.objects.get(username=ADMIN)
     for row, flag, message in entries:
         LogEntry.objects.log_actions(user.pk, [row], flag, change_message=message)
+
+
+def make_import(now: datetime) -> None:
+    """A file of which a third is read."""
+    Import.objects.create(
+        tenant=Tenant.objects.get(name="shop"),
+        name="customers.csv",
+        digest="0" * 64,
+        size=12_000_000,
+        options={"defaults": {"channel": "email"}, "columns": {"Mail": "to", "Internal": ""}},
+        dry_run=False,
+        by=ADMIN,
+        rows=61_500,
+        accepted=61_488,
+        rejected=12,
+        read_bytes=4_100_000,
+        first_rejects=[["172", "to", "to: not an e-mail address"]] * 12,
+        lease_token=uuid4(),
+        lease_until=now + timedelta(days=1),
+    )
 
 
 def make_story(shop: Tenant, now: datetime) -> UUID:

@@ -18,20 +18,22 @@ from playwright.sync_api import Browser, Page
 pytestmark = pytest.mark.timeout(600)
 
 INDEX = "/admin/notifications/"
-LIST, JOBS, TEMPLATES = (f"{INDEX}{name}/" for name in ("notification", "job", "template"))
+LIST, JOBS, IMPORTS, TEMPLATES = (
+    f"{INDEX}{name}/" for name in ("notification", "job", "import", "template")
+)
 
 KINDS = [
     INDEX,
     *(f"{INDEX}dashboard/{rest}" for rest in ("", "?hours=24", "limit/", "drain/")),
     f"{INDEX}dashboard/pause/?scope=provider&subject=smtp",
     *(f"{LIST}{rest}" for rest in ("", "?status=failed", "export/")),
-    *(f"{JOBS}{rest}" for rest in ("", "add/")),
+    *(f"{page}{rest}" for page in (JOBS, IMPORTS) for rest in ("", "add/")),
     *(f"{INDEX}suppression/{rest}" for rest in ("", "add/", "import/")),
     TEMPLATES,
 ]
 """One address of each kind; `_every` adds a row's own page to the lists that have one."""
 
-WITH_ROWS = (LIST, JOBS, TEMPLATES)
+WITH_ROWS = (LIST, JOBS, IMPORTS, TEMPLATES)
 
 SERIOUS = ("serious", "critical")
 

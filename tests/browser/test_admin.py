@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 DASHBOARD = "/admin/notifications/dashboard/"
 LIST = "/admin/notifications/notification/"
+IMPORTS = "/admin/notifications/import/"
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -159,6 +160,22 @@ def test_many_are_retried_by_a_job_whose_progress_is_shown(page: Page) -> None:
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#job")).to_have_text("Done, 100 %")
     expect(page.locator(".nd-facts")).to_contain_text("the outage is over")
+
+
+def test_a_file_is_checked_and_then_imported_with_its_bad_row_shown(page: Page) -> None:
+    page.goto(f"{IMPORTS}add/")
+    page.get_by_label("Tenant").select_option(label="shop")
+    rows = "channel,to,payload\nwebhook,https://example.com/hook,1\nwebhook,nobody,1\n"
+    file = {"name": "rows.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    page.get_by_label("File").set_input_files(file)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Upload").press("Enter")
+    expect(page.locator("#job")).to_have_text("Done, 100 %")
+    expect(page.get_by_role("region", name="Rejected rows")).to_contain_text("3to")
+    expect(page.locator(".nd-facts")).to_contain_text("would be accepted1")
+    page.get_by_role("button", name="Import it for real").press("Enter")
+    expect(page.get_by_role("link", name="What became of them")).to_be_visible()
+    expect(page.locator("#job")).to_have_text("Done, 100 %")
+    expect(page.locator(".nd-facts")).to_contain_text("accepted1")
 
 
 def test_everything_is_reached_by_the_keyboard(page: Page) -> None:

@@ -34,7 +34,10 @@ def test_it_tells_what_became_of_the_rows_and_where_the_bad_ones_are(file: Path)
     assert f"GET /batches/{Batch.objects.get().pk}" in out
     rejects = file.with_name("rows.rejected.csv")
     assert str(rejects) in err
-    assert rejects.read_text().splitlines()[0] == '"Phone","body","import_line","import_reason"'
+    assert (
+        rejects.read_text().splitlines()[0]
+        == '"Phone","body","import_line","import_field","import_reason"'
+    )
     out, _ = run(file)
     assert "0 accepted, 1 there already, 1 rejected" in out
     assert Notification.objects.get().tenant.name == "default"

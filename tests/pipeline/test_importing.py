@@ -16,7 +16,8 @@ from notifications.conf import Rate
 from notifications.enums import Priority
 from notifications.models import Batch, Notification, Tenant
 from notifications.pipeline import importing
-from notifications.pipeline.importing import Imported, Plan, import_csv
+from notifications.pipeline.import_plan import Plan
+from notifications.pipeline.importing import Imported, import_csv
 from notifications.pipeline.template_store import put
 from notifications.template_validation import parse_template
 from tests.processes import wait_until
@@ -153,7 +154,11 @@ def test_lists_are_json_headers_have_columns_and_senders_are_the_tenant_s() -> N
 @pytest.mark.parametrize(
     ("text", "how", "words"),
     [
-        ("channel,to,boddy\n", {}, "no fields: boddy; say what they are with --map COLUMN=FIELD"),
+        (
+            "channel,to,boddy\n",
+            {},
+            "no fields: boddy; say what they are by mapping them, COLUMN=FIELD",
+        ),
         ("channel,to,x\n", {"columns": {"x": "boddy"}}, "boddy is no field; known are: .*body"),
         ("channel,to\n", {"columns": {"x": "body"}}, "no column x; it has channel, to"),
         ("to,phone\n", {"columns": {"phone": "to"}}, "two columns are the same field: to"),

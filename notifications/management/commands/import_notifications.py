@@ -4,18 +4,20 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError
 
-from ...conf import Rate, get_settings, parse_rates
+from ...conf import get_settings
 from ...enums import Channel, Priority
 from ...models import Tenant
 from ...observability.formats import EVENTS
-from ...pipeline.importing import Imported, Plan, Tell, import_csv
+from ...pipeline.import_plan import DEFAULTS, Plan, parse_delimiter, parse_mapping, parse_rate
+from ...pipeline.importing import Imported, Tell, import_csv
+from ...tabular import Unreadable
 from ..tenants import find_tenant
 
 try:
@@ -23,7 +25,7 @@ try:
 except ImportError:  # it comes with the extra `serve`
     tqdm = None  # type: ignore[assignment,misc]  # None says that it is missing
 
-DEFAULTS = ("channel", "template", "priority")
+T = TypeVar("T")
 
 
 class Command(BaseCommand):
@@ -42,17 +44,21 @@ class Command(BaseCommand):
         parser.add_argument("--priority", choices=Priority.labels, help="of rows that name none")
         parser.add_argument(
             "--map",
-            type=parse_mapping,
+            type=_argument(parse_mapping),
             action="append",
             default=[],
             metavar="COLUMN=FIELD",
             help="a column is that field; nothing behind the = leaves it out; repeatable",
         )
-        parser.add_argument("--rate", type=parse_rate, help="accept no more, such as 100/s")
+        parser.add_argument(
+            "--rate", type=_argument(parse_rate), help="accept no more, such as 100/s"
+        )
         parser.add_argument("--dry-run", action="store_true", help="check all, and store nothing")
         parser.add_argument("--rejects", type=Path, help="for bad rows; FILE.rejected.csv if not")
         parser.add_argument("--encoding", help="such as cp1252; UTF-8 if its first bytes say none")
-        parser.add_argument("--delimiter", type=parse_delimiter, help="found out if not given")
+        parser.add_argument(
+            "--delimiter", type=_argument(parse_delimiter), help="found out if not given"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = options["file"]
@@ -65,7 +71,7 @@ class Command(BaseCommand):
                 done = import_csv(source, plan, target, tell)
         except OSError as error:
             raise CommandError(f"{error.filename or path}: {error.strerror}.") from error
-        except ValueError as error:
+        except Unreadable as error:
             raise CommandError(f"{path} cannot be imported: {error}.") from error
         self._tell(done, rejects, is_rehearsal=plan.dry_run)
 
@@ -83,26 +89,16 @@ class Command(BaseCommand):
             rejects.unlink(missing_ok=True)
 
 
-def parse_mapping(text: str) -> tuple[str, str]:
-    column, equals, name = text.partition("=")
-    if not equals or not column:
-        raise ArgumentTypeError(f"{text!r} has no =; write COLUMN=FIELD")
-    return column, name
+def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """As argparse wants it: it shows the text of its own error alone."""
 
+    def parsed(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise ArgumentTypeError(str(error)) from error
 
-def parse_rate(text: str) -> Rate:
-    try:
-        [rate] = parse_rates(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is not a rate; write 100/s or 5000/h") from error
-    return rate
-
-
-def parse_delimiter(text: str) -> str:
-    found = {"tab": "\t", "\\t": "\t"}.get(text, text)
-    if len(found) != 1 or found in '"\r\n':
-        raise ArgumentTypeError("one character, such as ; or the word tab")
-    return found
+    return parsed
 
 
 def _plan(options: dict[str, Any]) -> Plan:

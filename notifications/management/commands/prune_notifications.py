@@ -54,5 +54,6 @@ def _told(pruned: Pruned) -> str:
     return (
         f"{pruned.notifications:,} notifications, {pruned.batches:,} batches, "
         f"{pruned.results:,} results of tasks, {pruned.workers:,} workers, "
-        f"{pruned.orphans:,} receipts of nothing known, {pruned.digests:,} digests"
+        f"{pruned.orphans:,} receipts of nothing known, {pruned.digests:,} digests, "
+        f"{pruned.imports:,} imports"
     )

@@ -118,12 +118,17 @@
   function replace(old, fresh) {
     if (old.innerHTML === fresh.innerHTML && old.className === fresh.className) return;
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
-    const address = focused && focused.getAttribute("href");
+    const address = focused && goes(focused);
     old.className = fresh.className;
     old.innerHTML = fresh.innerHTML;
     if (focused === old || !focused) return;
-    const again = [...old.querySelectorAll("a")].find((link) => link.getAttribute("href") === address);
+    const again = [...old.querySelectorAll("a, button")].find((each) => goes(each) === address);
     (again || old.querySelector("[tabindex]") || toggle).focus({ preventScroll: true });
+  }
+
+  // Where a link or the form of a button leads: what it is known by in the next version of the page.
+  function goes(element) {
+    return element.getAttribute("href") || (element.form && element.form.getAttribute("action"));
   }
 
   function show(text) {
