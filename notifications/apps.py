@@ -5,6 +5,7 @@ from importlib import import_module
 from django.apps import AppConfig
 from django.utils.translation import pgettext_lazy
 
+from . import check_list
 from .labels import translate_names
 
 
@@ -19,5 +20,7 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         # Named here and nowhere else: tasks are published by name, metrics listen to signals.
-        for module in ("checks", "project_checks", "tasks", "observability.wiring"):
+        # What these need in turn is loaded when it is used: every process of the project starts.
+        for module in ("schemes", "tasks", "observability.wiring"):
             import_module(f"notifications.{module}")
+        check_list.register()

@@ -7,15 +7,14 @@ from typing import Any
 
 from celery import current_app
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from kombu.utils.imports import symbol_by_name
 
+from .check_list import TAG
 from .conf import lenient_settings
 from .tasks import HARD_TIME_LIMIT
 from .worker.configure import AMQP, REDIS, queues, scheme_of
 from .worker.consumer import Consumer
-
-TAG = "notifications"
 
 PICKLE = frozenset({"pickle", "application/x-python-serialize"})
 
@@ -25,7 +24,6 @@ TIMEOUTS = {
 }
 
 
-@register(TAG)
 def check_celery(**_: Any) -> list[CheckMessage]:
     """Settings of Celery that would break a promise."""
     conf: Any = current_app.conf
@@ -43,7 +41,6 @@ def check_celery(**_: Any) -> list[CheckMessage]:
     ]
 
 
-@register(TAG)
 def check_metrics_port(**_: Any) -> list[CheckMessage]:
     """WORKER_METRICS_PORT, on which each worker serves what its processes have counted."""
     port = getattr(settings, "WORKER_METRICS_PORT", None)

@@ -47,14 +47,13 @@ class ContentField:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRow:
-    """What makes a channel: its address, its content, its Celery task.
+    """What makes a channel: its address and its content.
 
     `fold` makes the same text of all addresses that `parse_to` returns for one recipient;
     `opt_out` is what a recipient means who has told the provider to stop.
     """
 
     channel: Channel
-    task: str
     parse_to: Callable[[str], str]
     fold: Callable[[str], str]
     opt_out: SuppressionReason
@@ -141,7 +140,6 @@ def _any_json(value: Any) -> Any:
 _ROWS = (
     ChannelRow(
         Channel.EMAIL,
-        task="notifications.deliver_email",
         parse_to=parse_email,
         fold=fold_email,
         opt_out=SuppressionReason.UNSUBSCRIBE,
@@ -161,7 +159,6 @@ _ROWS = (
     ),
     ChannelRow(
         Channel.SMS,
-        task="notifications.deliver_sms",
         parse_to=parse_phone,
         fold=fold_phone,
         opt_out=SuppressionReason.STOP,
@@ -173,7 +170,6 @@ _ROWS = (
     ),
     ChannelRow(
         Channel.WEBHOOK,
-        task="notifications.deliver_webhook",
         parse_to=parse_url,
         fold=fold_url,
         opt_out=SuppressionReason.UNSUBSCRIBE,

@@ -46,13 +46,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.utils.module_loading import import_string
 
 from . import gates
-from .celery_checks import TAG
+from .check_list import TAG
 from .conf import ProviderSettings, Settings, lenient_settings, parse
 from .mail import EmailBackend
 from .models import Tenant
@@ -62,7 +62,6 @@ from .providers.base import Provider
 DURABLE = "Remove it; every other level than `off` keeps what was answered with 202."
 
 
-@register(TAG)
 def check_settings(**_: Any) -> list[CheckMessage]:
     """The dict NOTIFICATIONS, and what its providers say of their own options."""
     settings, problems = parse(getattr(django_settings, "NOTIFICATIONS", {}))
@@ -73,7 +72,6 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     return [*found, *_check_providers(settings), *_check_gates(settings)]
 
 
-@register(TAG)
 def check_database_settings(**_: Any) -> list[CheckMessage]:
     """How the database of the notifications is configured, without connecting to it."""
     connection = connections[database.alias()]
@@ -85,7 +83,6 @@ def check_database_settings(**_: Any) -> list[CheckMessage]:
     return []
 
 
-@register(Tags.database)
 def check_durability(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """What PostgreSQL itself says; asked by `migrate` and by `check --database`."""
     alias = database.alias()
@@ -97,7 +94,6 @@ def check_durability(databases: Sequence[str] | None = None, **_: Any) -> list[C
     return [_not_durable("the server, the database or the role sets it")] if level == "off" else []
 
 
-@register(TAG)
 def check_mailers(**_: Any) -> list[CheckMessage]:
     """The entries of Django's MAILERS that lead to us: they are made only when they are used."""
     found: list[CheckMessage] = []
@@ -111,7 +107,6 @@ def check_mailers(**_: Any) -> list[CheckMessage]:
     return found
 
 
-@register(Tags.database)
 def check_mail_tenants(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Whether there are the tenants that e-mails of Django's are accepted for."""
     alias, settings = database.alias(), lenient_settings()

@@ -12,6 +12,11 @@ class Channel(TextChoices):
     SMS = "sms", "SMS"
     WEBHOOK = "webhook", "webhook"
 
+    @property
+    def task(self) -> str:
+        """The name of the Celery task that delivers it."""
+        return f"notifications.deliver_{self.value}"
+
 
 class Priority(IntegerChoices):
     """Which queue a notification waits in; the lower the number, the sooner it goes."""

@@ -6,13 +6,13 @@ from typing import Any
 
 from celery import current_app
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Warning
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.utils.module_loading import import_string
 
-from .celery_checks import TAG
-from .channels import CHANNELS
+from .check_list import TAG
 from .conf import SIMULATED, lenient_settings
+from .enums import Channel
 from .models import Notification
 from .worker.configure import is_set_up
 
@@ -20,7 +20,6 @@ NAMESAKE = "django-notifications-hq"
 """It installs a package `notifications` too, into the same directory."""
 
 
-@register(TAG)
 def check_project(**_: Any) -> list[CheckMessage]:
     """What else the project has installed and set, as far as it can break a promise."""
     return [
@@ -33,7 +32,6 @@ def check_project(**_: Any) -> list[CheckMessage]:
     ]
 
 
-@register(TAG, Tags.security, deploy=True)
 def check_deployment(**_: Any) -> list[CheckMessage]:
     """What is fine for trying out, and nothing for production."""
     return list(_check_simulated())
@@ -133,7 +131,7 @@ def _check_celery_app() -> Iterator[CheckMessage]:
 
 def _check_annotations(annotations: Any) -> Iterator[CheckMessage]:
     """CELERY_TASK_ANNOTATIONS, which overrule what tasks say of themselves."""
-    names = {row.task for row in CHANNELS.values()} | {"*"}
+    names = {channel.task for channel in Channel} | {"*"}
     for each in annotations if isinstance(annotations, list | tuple) else [annotations]:
         for name in sorted(names & set(each or ()) if isinstance(each, Mapping) else ()):
             yield Warning(

@@ -14,19 +14,29 @@ from celery.exceptions import Ignore, Reject, Retry
 from django.db import InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 
-from .channels import CHANNELS
 from .conf import lenient_settings
 from .discretion import discreet
 from .enums import Channel
 from .exceptions import BrokerUnavailable, TransientFailure
-from .pipeline import dispatch as dispatching
-from .pipeline import jobs
-from .pipeline import prune as pruning
-from .pipeline import rescue as rescuing
-from .pipeline.deliver import deliver
-from .pipeline.lease import Report
+from .late import late
 from .retry import FAST_RETRY_SECONDS
-from .worker import stopping
+from .worker.shutdown import stopping
+
+if TYPE_CHECKING:
+    from .pipeline.deliver import deliver
+    from .pipeline.dispatch import dispatch_due
+    from .pipeline.jobs import run as run_job
+    from .pipeline.lease import Report
+    from .pipeline.prune import prune as prune_rows
+    from .pipeline.rescue import expire as expire_rows
+    from .pipeline.rescue import rescue as rescue_rows
+else:  # a process that only publishes tasks loads nothing of what they do
+    deliver = late("pipeline.deliver.deliver")
+    dispatch_due = late("pipeline.dispatch.dispatch_due")
+    run_job = late("pipeline.jobs.run")
+    prune_rows = late("pipeline.prune.prune")
+    expire_rows = late("pipeline.rescue.expire")
+    rescue_rows = late("pipeline.rescue.rescue")
 
 INFRASTRUCTURE = (OperationalError, InterfaceError, BrokerError, BrokerUnavailable)
 """What passes by itself: the database or the broker is away for a moment."""
@@ -77,7 +87,7 @@ def _deliver(channel: Channel, ids: Sequence[str]) -> None:
         raise TransientFailure(list(report.again), _earliest(report))
 
 
-def _earliest(report: Report) -> float:
+def _earliest(report: "Report") -> float:
     """When to come back: just after the first is due, so that it is due by the database's clock."""
     return min(min(report.again.values()) + 0.1, FAST_RETRY_SECONDS)
 
@@ -90,9 +100,9 @@ def _task_of(channel: Channel) -> Callable[[Deliver], Deliver]:
 
 def _options(channel: Channel) -> dict[str, Any]:
     settings = lenient_settings()
-    row, values = CHANNELS[channel], settings.channel(channel)
+    values = settings.channel(channel)
     return {
-        "name": row.task,
+        "name": channel.task,
         "base": DeliveryTask,
         "rate_limit": values.worker_rate_limit,
         "autoretry_for": (TransientFailure, *INFRASTRUCTURE),
@@ -132,24 +142,24 @@ def deliver_webhook(ids: list[str]) -> None:
 @told
 def dispatch() -> int:
     """Publish what is owed a message, now; returns how many notifications that was."""
-    return dispatching.dispatch_due()
+    return dispatch_due()
 
 
 @shared_task(name="notifications.rescue", ignore_result=False)
 @told
 def rescue() -> dict[str, int]:
     """Take in hand what lost workers held and what is past its time, now; returns the counts."""
-    return {"rescued": rescuing.rescue(), "expired": rescuing.expire()}
+    return {"rescued": rescue_rows(), "expired": expire_rows()}
 
 
 @shared_task(name="notifications.job", ignore_result=True, acks_late=True)
 def job(id: str) -> None:
     """Go on with a job until it is done, this worker stops, or another one has it."""
-    jobs.run(UUID(id), stop=stopping)
+    run_job(UUID(id), stop=stopping)
 
 
 @shared_task(name="notifications.prune", ignore_result=False)
 @told
 def prune(days: int | None = None) -> dict[str, int]:
     """Delete what was settled long ago; returns the counts. A shutdown ends it early."""
-    return asdict(pruning.prune(days, stop=stopping))
+    return asdict(prune_rows(days, stop=stopping))

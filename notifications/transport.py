@@ -15,23 +15,12 @@ from typing import Any
 
 from celery.worker import state as worker_state
 from kombu.exceptions import OperationalError
-from kombu.transport import TRANSPORT_ALIASES, base, virtual
+from kombu.transport import base, virtual
 
-ALIAS = "embedded"
-
-IN_PROCESS = (ALIAS, "memory")
-"""Schemes of brokers that live in one process and that no other can reach."""
+from .schemes import EMBEDDED
 
 QUEUE_MAX = 100_000
 """Messages a queue holds at most: one that nobody reads must not eat the memory."""
-
-
-def register() -> None:
-    """Make `embedded://` a broker URL; importing this module has done so."""
-    TRANSPORT_ALIASES[ALIAS] = f"{__name__}:Transport"
-
-
-register()
 
 
 class Broker:
@@ -147,7 +136,7 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     cycle: Any
-    driver_type = driver_name = ALIAS
+    driver_type = driver_name = EMBEDDED
     implements = base.Transport.implements
 
     def __init__(self, client: Any, **kwargs: Any) -> None:

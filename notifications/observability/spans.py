@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 from celery.signals import task_postrun, task_prerun
 
 from .. import signals, tracing
-from ..channels import CHANNELS
 from ..context import origin
-from ..enums import AttemptOutcome
+from ..enums import AttemptOutcome, Channel
 from ..messages import Outcome
 from ..models import Notification
 
@@ -29,7 +28,7 @@ except ImportError as error:
         'TRACING needs OpenTelemetry: pip install "django-notifications-engine[otel]"'
     ) from error
 
-TASKS = frozenset(row.task for row in CHANNELS.values())
+TASKS = frozenset(channel.task for channel in Channel)
 
 _tracer = trace.get_tracer("notifications")
 _propagator = TraceContextTextMapPropagator()

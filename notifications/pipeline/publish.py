@@ -9,7 +9,6 @@ from amqp.exceptions import AMQPError
 from celery import current_app
 from kombu.exceptions import OperationalError
 
-from ..channels import CHANNELS
 from ..enums import Channel, Priority
 from ..exceptions import BrokerUnavailable
 
@@ -27,7 +26,7 @@ def publish(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
     """
     with _broker_errors():
         current_app.send_task(
-            CHANNELS[channel].task,
+            channel.task,
             args=([str(id) for id in ids],),
             queue=queue_name(channel, priority),
             ignore_result=True,

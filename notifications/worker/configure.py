@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from celery import Celery
@@ -13,14 +14,21 @@ from django.db import close_old_connections
 from django.utils.module_loading import import_string
 from kombu import Exchange, Queue
 
-from .. import transport
 from ..enums import Channel, Priority
 from ..pipeline.publish import OPERATIONS_QUEUE, queue_name
+from ..schemes import IN_PROCESS
 from .ticks import Ticks
 
 logger = logging.getLogger(__name__)
 
 SERVE_METRICS = "notifications.observability.exporter.start"
+WORK = (
+    "notifications.pipeline.tick",
+    "notifications.pipeline.deliver",
+    "notifications.pipeline.prune",
+    "notifications.observability.logs",
+    "notifications.observability.minutes",
+)
 """Named, not imported: this module is loaded before Django has its models."""
 
 OPERATIONS = ("dispatch", "rescue", "prune", "job")
@@ -42,6 +50,7 @@ def setup(app: Celery) -> None:
     if _is_configured(app):
         _complete(app)
     worker_init.connect(_check_settings)
+    worker_init.connect(_load_work)
     worker_init.connect(_serve_metrics)
     task_prerun.connect(_refresh_connections)
     task_postrun.connect(_refresh_connections)
@@ -58,8 +67,8 @@ def _is_configured(app: Any) -> bool:
 
 def defaults(broker_url: str | Sequence[str] | None) -> dict[str, Any]:
     """Celery settings for a broker, below the project's own."""
-    in_process = scheme_of(broker_url) in transport.IN_PROCESS
-    return {**COMMON, **(IN_PROCESS if in_process else {})}
+    in_process = scheme_of(broker_url) in IN_PROCESS
+    return {**COMMON, **(WITHOUT_BROKER if in_process else {})}
 
 
 def scheme_of(broker_url: str | Sequence[str] | None) -> str:
@@ -98,7 +107,7 @@ COMMON: Mapping[str, Any] = {
     "CELERY_DB_REUSE_MAX": TASKS_PER_CONNECTION,
 }
 
-IN_PROCESS: Mapping[str, Any] = {
+WITHOUT_BROKER: Mapping[str, Any] = {
     # The broker is in this process, so the pool has to be too.
     "worker_pool": "threads",
     "worker_timer": "notifications.worker.timer:Timer",
@@ -184,6 +193,12 @@ def _check_settings(**_: Any) -> None:
         raise SystemExit("\n".join(map(str, errors)))
     for message in found:
         logger.warning("%s", message)
+
+
+def _load_work(**_: Any) -> None:
+    """What the tasks do is loaded once, before there is a pool whose children share it."""
+    for name in WORK:
+        import_module(name)
 
 
 def _serve_metrics(sender: Any = None, **_: Any) -> None:

@@ -17,7 +17,7 @@ from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
 from ..discretion import describe
-from ..transport import IN_PROCESS
+from ..schemes import IN_PROCESS
 from .consumer import Consumer
 from .shutdown import announce
 from .turns import FIRST

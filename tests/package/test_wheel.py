@@ -64,6 +64,60 @@ print(json.dumps([early, found, notifications.__file__]))
 """
 
 
+START = """
+import json, sys
+import django
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "rest_framework",
+                    "notifications"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+)
+django.setup()
+started = set(sys.modules)
+from django.core.checks import registry
+checks = [check.__name__ for check in registry.registry.get_checks(include_deployment_checks=True)]
+from celery import current_app
+tasks = [name for name in current_app.tasks if name.startswith("notifications.")]
+print(json.dumps([sorted(started), checks, tasks, "notifications.pipeline" in sys.modules]))
+"""
+
+AT_START = {
+    "apps",
+    "check_list",
+    "columns",
+    "conf",
+    "context",
+    "discretion",
+    "enums",
+    "exceptions",
+    "fields",
+    "labels",
+    "late",
+    "lifecycle",
+    "messages",
+    "models",
+    "native",
+    "observability",
+    "observability.wiring",
+    "prepared",
+    "querysets",
+    "quiet_hours",
+    "retry",
+    "schemes",
+    "senders",
+    "settlements",
+    "signals",
+    "tasks",
+    "validators",
+    "worker",
+    "worker.shutdown",
+    "addresses",
+}
+"""The models and what they need, and what Celery and the signals have to know of: no stage of the
+work, no door, nothing that renders, sends or counts."""
+
+
 def tracked() -> set[str]:
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "notifications"],
@@ -117,6 +171,27 @@ def test_no_optional_package_is_loaded_before_it_is_used(unpacked: Path) -> None
     assert early == [], "importing the package alone loads none of its modules"
     assert found == []
     assert path.startswith(str(unpacked))
+
+
+def test_a_project_that_starts_loads_the_models_and_little_else(unpacked: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START],
+        env=os.environ | {"PYTHONPATH": str(unpacked), "DJANGO_SETTINGS_MODULE": ""},
+        cwd=unpacked,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    started, checks, tasks, is_work_loaded = json.loads(done.stdout)
+    ours = {name.removeprefix("notifications.") for name in started if "notifications." in name}
+    assert ours - AT_START == set()
+    optional = {*OPTIONAL, "prometheus_client", "css_inline", "psutil", "cryptography", "requests"}
+    assert optional & set(started) == set()
+    assert {"celery.worker", "rest_framework.views", "urllib3"} & set(started) == set()
+    assert len([name for name in checks if name.startswith("notifications.")]) == 9
+    assert {"notifications.deliver_email", "notifications.prune"} <= set(tasks)
+    assert not is_work_loaded, "that there are tasks does not load what they do"
 
 
 def test_pytest_finds_the_fixtures_of_an_installed_wheel(unpacked: Path, tmp_path: Path) -> None:
