@@ -1,12 +1,15 @@
 """E-mails in Django's form: built of what a notification says, or read where one is complete."""
 
 import email.policy
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from email.encoders import encode_base64
 from email.message import Message as Part
 from email.message import MIMEPart
 from email.mime.base import MIMEBase
+from email.mime.multipart import MIMEMultipart
 from typing import Any
+from urllib.parse import unquote
 
 import django
 from django.core.mail import EmailMessage, EmailMultiAlternatives
@@ -18,6 +21,9 @@ EXTRAS = frozenset({"from", "reply_to", "cc", "bcc", "headers", "attachments"})
 """What an e-mail may have beside its subject and its texts."""
 
 TEXTS = frozenset({"text/plain", "text/html"})
+
+
+CID = re.compile(r"(?i:cid):([A-Za-z0-9._-]+(?:@[A-Za-z0-9._-]+)?)")
 
 
 def text_email(content: Mapping[str, Any]) -> EmailMessage:
@@ -40,7 +46,8 @@ def full_email(message: Message, default_from: str) -> EmailMessage:
     """
     content = message.content
     left = set(message.envelope)
-    built = text_email(content)
+    shown = _shown(content)
+    built = IllustratedEmail(content, shown) if shown else text_email(content)
     built.from_email = content.get("from", default_from)
     built.to = [to for to in (message.to,) if to in left]
     built.cc = [to for to in content.get("cc", ()) if to in left]
@@ -58,6 +65,34 @@ def own_headers(key: str, sender: str) -> dict[str, str]:
     """What we set in every e-mail that we build; the same on every attempt."""
     message_id = f"<{key}@{sender.rpartition('@')[2]}>"
     return {"Message-ID": message_id, "X-Notification-ID": key}
+
+
+class IllustratedEmail(EmailMultiAlternatives):
+    """An e-mail whose HTML shows files of it: those go together with the text (RFC 2387).
+
+    It is `related(text, images)`, and with other files beside them `mixed(related(…), files)`; all
+    of it but that is Django's own.
+    """
+
+    def __init__(self, content: Mapping[str, Any], shown: Collection[str]) -> None:
+        text = text_email(content)
+        super().__init__(text.subject, text.body)
+        self.content_subtype = text.content_subtype
+        self.alternatives = getattr(text, "alternatives", [])
+        self.shown = frozenset(f"<{content_id}>" for content_id in shown)
+
+    def message(self, **options: Any) -> Any:
+        whole: Any = super().message(**options)
+        body, *files = whole.get_payload()
+        together = [body, *(file for file in files if file["Content-ID"] in self.shown)]
+        apart = [file for file in files if file["Content-ID"] not in self.shown]
+        kind = f'multipart/related; type="{body.get_content_type()}"'
+        if apart:
+            whole.set_payload([_container(kind, together), *apart])
+        else:
+            whole.replace_header("Content-Type", kind)
+            whole.set_payload(together)
+        return whole
 
 
 class CompleteEmail(EmailMultiAlternatives):
@@ -93,6 +128,24 @@ class CompleteEmail(EmailMultiAlternatives):
             self.attach_alternative(part.get_content(), part.get_content_type())
         else:
             self.attachments.append(_copied(part))
+
+
+def _shown(content: Mapping[str, Any]) -> frozenset[str]:
+    """The content ids of those files that the HTML refers to, as in `src="cid:logo"`."""
+    named = {file.get("content_id") for file in content.get("attachments", ())} - {None}
+    return frozenset(named & set(CID.findall(unquote(content.get("html") or ""))) if named else ())
+
+
+def _container(kind: str, parts: list[Any]) -> Any:
+    """Parts as one, in the form that this Django takes."""
+    if django.VERSION >= (6, 0):
+        modern = MIMEPart(policy=email.policy.SMTP)
+        modern["Content-Type"] = kind
+        modern.set_payload(parts)
+        return modern
+    container = MIMEMultipart("related", _subparts=parts)
+    container.replace_header("Content-Type", kind)
+    return container
 
 
 def _part(file: Attachment) -> Any:

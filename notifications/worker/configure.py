@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 SERVE_METRICS = "notifications.observability.exporter.start"
 WORK = (
     "notifications.pipeline.tick",
+    "notifications.pipeline.watch",
     "notifications.pipeline.deliver",
     "notifications.pipeline.prune",
     "notifications.observability.logs",

@@ -285,6 +285,17 @@ def test_all_that_an_e_mail_has_goes_along(serve: Callable[..., Server]) -> None
     assert arrived["Attachments"][0]["Content"] == "MTI="
 
 
+def test_an_image_in_the_html_goes_with_it(serve: Callable[..., Server]) -> None:
+    server = serve(postmark)
+    file = Attachment("logo.png", "image/png", b"12", "logo")
+    content = {"subject": "s", "html": '<img src="cid:logo">', "attachments": [file.described()]}
+    send(make("postmark", server.url), replace(to("ada"), content=content, attachments=(file,)))
+    arrived = json.loads(server.arrived[0].body)
+    assert (arrived["HtmlBody"], arrived.get("TextBody")) == ('<img src="cid:logo">', None)
+    [logo] = arrived["Attachments"]
+    assert (logo["Content"], logo["ContentID"]) == ("MTI=", "cid:logo")
+
+
 def test_a_complete_e_mail_is_taken_apart(serve: Callable[..., Server]) -> None:
     """No API takes one as it is."""
     server = serve(postmark)

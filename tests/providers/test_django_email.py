@@ -10,7 +10,9 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from email.message import EmailMessage
+from email.encoders import encode_base64
+from email.message import EmailMessage, MIMEPart
+from email.mime.base import MIMEBase
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import django
 import pytest
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 
@@ -26,6 +29,7 @@ from notifications.messages import Attachment, Message, Outcome, recipients_of
 from notifications.providers import smtp
 from notifications.providers.django_email import DjangoEmailProvider
 from notifications.providers.registry import forget_providers, get_provider
+from notifications.providers.skeleton import to_wire
 
 from .conformance import Lacks, ProviderConformance, message, send
 from .smtp_server import Arrived, Script, Server, free_port, refuse_everybody
@@ -688,6 +692,87 @@ def test_all_that_an_email_may_have_arrives(provider: DjangoEmailProvider, scrip
     assert (logo["Content-ID"], logo.get_content_disposition()) == ("<logo>", "inline")
     assert logo.get_payload(decode=True) == PIXEL
     assert got.get_body(("html",)).get_content().strip() == "<p>Hi</p>"
+
+
+LOGO = Attachment("logo.png", "image/png", PIXEL, "logo")
+PAPER = Attachment("a.pdf", "application/pdf", b"%PDF")
+SHOWS_LOGO = '<p>Hi</p><img src="cid:logo">'
+
+
+def by_django(sent: Message) -> bytes:
+    """What Django itself sends of the same texts and files: side by side, in `mixed`."""
+    content = sent.content
+    built = EmailMultiAlternatives(content["subject"], content["body"], FROM, [sent.to])
+    built.attach_alternative(content["html"], "text/html")
+    for file in sent.attachments:
+        part: Any = MIMEBase("image", "png")
+        if django.VERSION >= (6, 0):
+            part = MIMEPart(policy=email.policy.SMTP)
+            part.set_content(PIXEL, "image", "png", "base64", "inline", "logo.png", "<logo>")
+        else:
+            part.set_payload(PIXEL)
+            encode_base64(part)
+            part.add_header("Content-Disposition", "inline", filename="logo.png")
+            part["Content-ID"] = f"<{file.content_id}>"
+        built.attach(part)
+    built.extra_headers = {
+        "Message-ID": f"<{sent.key}@example.com>",
+        "X-Notification-ID": sent.key,
+    }
+    return to_wire(built.message().as_bytes())
+
+
+def comparable(data: bytes) -> bytes:
+    """Without its date, with lines unfolded, and with boundaries that are the same each time."""
+    data = re.sub(rb"(?m)^Date: .*\r\n", b"", re.sub(rb"\r\n[ \t]+", b" ", data))
+    for number, boundary in enumerate(re.findall(rb'boundary="(.*?)"', data)):
+        data = data.replace(boundary, b"boundary-%d" % number)
+    return data.rstrip()
+
+
+def test_an_image_in_the_html_goes_with_it_and_all_else_is_as_django_writes_it(
+    provider: DjangoEmailProvider, script: Script
+):
+    sent = full(LOGO, html=SHOWS_LOGO)
+    send(provider, sent)
+    related = b'multipart/related; type="multipart/alternative"'
+    expected = comparable(by_django(sent)).replace(b"multipart/mixed", related)
+    assert comparable(script.arrived[0].data) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "content", "shape"),
+    [
+        ((LOGO,), {"html": SHOWS_LOGO}, "related(alternative(plain html) png)"),
+        ((LOGO,), {"html": SHOWS_LOGO, "body": ""}, "related(html png)"),
+        (
+            (PAPER, LOGO),
+            {"html": SHOWS_LOGO},
+            "mixed(related(alternative(plain html) png) pdf)",
+        ),
+        ((LOGO,), {"html": "<img src='CID:logo'>"}, "related(alternative(plain html) png)"),
+        ((LOGO,), {"html": "<img src='cid:logo2'>"}, "mixed(alternative(plain html) png)"),
+        ((PAPER,), {"html": SHOWS_LOGO}, "mixed(alternative(plain html) pdf)"),
+        ((LOGO,), {"html": ""}, "mixed(plain png)"),
+    ],
+)
+def test_what_the_html_shows_goes_with_it_and_other_files_beside(
+    provider: DjangoEmailProvider,
+    script: Script,
+    files: tuple[Attachment, ...],
+    content: dict[str, Any],
+    shape: str,
+):
+    assert brief(send(provider, full(*files, **content))) == [("accepted", "")]
+    got = parsed(script.arrived[0])
+    assert shape_of(got) == shape
+    found = {part.get_filename(): part.get_payload(decode=True) for part in got.walk()}
+    assert {file.filename: file.data for file in files}.items() <= found.items()
+
+
+def shape_of(part: Any) -> str:
+    parts = " ".join(map(shape_of, part.iter_parts())) if part.is_multipart() else ""
+    return f"{part.get_content_subtype()}({parts})" if parts else part.get_content_subtype()
 
 
 def test_who_is_left_out_of_the_envelope_is_left_out_of_the_headers(

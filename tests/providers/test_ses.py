@@ -371,6 +371,17 @@ def test_files_and_headers_go_in_a_whole_message(server: Server, provider: SESPr
     assert b"%PDF" in [part.get_payload(decode=True) for part in raw.walk()]
 
 
+def test_an_image_in_the_html_goes_with_it(server: Server, provider: SESProvider):
+    file = Attachment("logo.png", "image/png", b"PNG", "logo")
+    content = {"html": '<img src="cid:logo">', "attachments": [file.described()]}
+    send(provider, replace(to("ada", subject="s", body="b", **content), attachments=(file,)))
+    arrived = json.loads(server.arrived[0].body)
+    raw = email.message_from_bytes(b64decode(arrived["Content"]["Raw"]["Data"]))
+    kinds = [part.get_content_type() for part in raw.walk()]
+    both = ["multipart/alternative", "text/plain", "text/html"]
+    assert kinds == ["multipart/related", *both, "image/png"]
+
+
 def test_a_complete_message_goes_as_it_is(server: Server, provider: SESProvider):
     mime = b"Subject: s\r\nFrom: a@example.net\r\n\r\nbody\r\n"
     sent = replace(to("ada", mime=""), mime=mime, recipients=("ada@example.org", "c@x.org"))
