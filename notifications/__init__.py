@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .recipients import clean_address
     from .shortcuts import (
         acancel,
         anotify,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         cancel,
         notify,
         notify_many,
+        put_template,
         set_preference,
     )
     from .types import NotificationType
@@ -27,15 +29,20 @@ __all__ = (
     "anotify",
     "anotify_many",
     "cancel",
+    "clean_address",
     "notify",
     "notify_many",
+    "put_template",
     "set_preference",
 )
+
+
+ELSEWHERE = {"NotificationType": "types", "clean_address": "recipients"}
+"""What does not come from `shortcuts`."""
 
 
 def __getattr__(name: str) -> Any:
     """Load the Python API on first use: models cannot be imported before the apps are ready."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "types" if name == "NotificationType" else "shortcuts"
-    return getattr(import_module(f"notifications.{module}"), name)
+    return getattr(import_module(f"notifications.{ELSEWHERE.get(name, 'shortcuts')}"), name)

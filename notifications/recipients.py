@@ -4,9 +4,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from .addresses import AddressError
 from .channels import CHANNELS
 from .conf import get_settings
 from .enums import Channel
@@ -34,6 +36,18 @@ def find_address(channel: Channel, to: Any) -> str | None:
         return to
     find = _finder(channel)
     return (find(to) or None) if find else None
+
+
+def clean_address(channel: str, address: str) -> str:
+    """The address in the form in which it is sent to, for forms and models of the project.
+
+    Raises Django's ValidationError, with a sentence that does not repeat it, for what `notify`
+    would refuse as `to`.
+    """
+    try:
+        return CHANNELS[Channel(channel)].parse_to(address)
+    except AddressError as error:
+        raise ValidationError(error.detail, code=error.code) from error
 
 
 @cache

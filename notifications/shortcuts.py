@@ -8,14 +8,21 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 
 from .conf import get_settings
-from .exceptions import NotificationError, TenantUnavailable
-from .models import Notification, Preference, Tenant
-from .pipeline import control, database
+from .exceptions import (
+    ContentError,
+    FieldError,
+    InvalidNotification,
+    NotificationError,
+    TenantUnavailable,
+)
+from .models import Notification, Preference, Template, Tenant
+from .pipeline import control, database, template_store
 from .pipeline.accept import Accepted, accept_many, accept_one
 from .pipeline.preferences import put
 from .preference import parse_wish
 from .recipients import address_of
-from .validation import parse_notification
+from .template_validation import parse_template
+from .validation import parse_notification, parse_template_name
 
 
 class Fields(TypedDict, total=False):
@@ -40,6 +47,14 @@ class Fields(TypedDict, total=False):
     metadata: Mapping[str, str]
     category: str
     digest: Any
+
+
+class Parts(TypedDict, total=False):
+    """The texts of a template."""
+
+    subject: str
+    body: str
+    html: str
 
 
 From = TypedDict("From", {"from": str}, total=False)
@@ -112,6 +127,26 @@ def set_preference(
     return put(tenant_of(tenant), wish).preference
 
 
+def put_template(
+    name: str,
+    channel: str,
+    *,
+    tenant: str | Tenant | None = None,
+    is_transactional: bool = True,
+    category: str | None = None,
+    **parts: Unpack[Parts],
+) -> Template:
+    """Keep what a template says; with something else than before, this is its next version.
+
+    `parts` are what its channel has of `subject`, `body` and `html`. What is not transactional may
+    have a `category`. Raises InvalidNotification with what is wrong, TenantUnavailable.
+    """
+    given = {"channel": channel, "is_transactional": is_transactional, "category": category}
+    draft = parse_template({**given, **parts})
+    version, _ = template_store.put(tenant_of(tenant), _template_name(name), draft)
+    return version.template
+
+
 def cancel(notification: Notification | UUID | str) -> Notification:
     """Cancel a notification, or the one with this id; the row as it is afterwards.
 
@@ -146,6 +181,13 @@ async def anotify_many(
 async def acancel(notification: Notification | UUID | str) -> Notification:
     """`cancel`, for asynchronous code."""
     return await sync_to_async(cancel)(notification)
+
+
+def _template_name(name: str) -> str:
+    try:
+        return parse_template_name(name)
+    except ContentError as error:
+        raise InvalidNotification([FieldError("/name", error.code, error.detail)]) from error
 
 
 def _addressed(item: Item | Mapping[str, Any]) -> dict[str, Any]:

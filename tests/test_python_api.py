@@ -7,13 +7,20 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import transaction
 from django.test import TransactionTestCase
 from django.utils import timezone
 
 import notifications
-from notifications import NotificationType, cancel, notify, notify_many
+from notifications import (
+    NotificationType,
+    cancel,
+    clean_address,
+    notify,
+    notify_many,
+    put_template,
+)
 from notifications.enums import Channel
 from notifications.exceptions import IdempotencyConflict, InvalidNotification, NotPossible
 from notifications.messages import TemplateDraft
@@ -38,6 +45,46 @@ WITH_PHONES = {"CHANNELS": {"sms": {"RECIPIENT": f"{__name__}.phone_of"}}}
 
 def user(**fields: Any) -> Any:
     return get_user_model()(username="ada", email="ada@example.com", **fields)
+
+
+@pytest.mark.django_db
+def test_a_template_is_kept_and_each_change_is_a_version() -> None:
+    said: dict[str, Any] = {"subject": "Order {{ order }}", "body": "It is on its way."}
+    versions = [
+        put_template("order-shipped", "email", **words).version
+        for words in (said, said, said | {"body": "It comes."})
+    ]
+    assert versions == [1, 1, 2]
+    row = notify("email", to="ada@example.com", template="order-shipped", context={"order": 7})
+    assert (row.content["subject"], row.content["body"]) == ("Order 7", "It comes.")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("name", "channel", "fields", "pointer"),
+    [
+        ("Order Shipped", "sms", {"body": "b"}, "/name"),
+        ("order", "sms", {"body": "{{ broken"}, "/body"),
+        ("order", "fax", {"body": "b"}, "/channel"),
+        ("order", "sms", {"body": "b", "text": "b"}, "/text"),
+    ],
+)
+def test_what_is_wrong_with_a_template_is_told_by_its_field(
+    name: str, channel: str, fields: Any, pointer: str
+) -> None:
+    with pytest.raises(InvalidNotification) as refused:
+        put_template(name, channel, **fields)
+    assert pointer in [error.pointer for error in refused.value.errors]
+
+
+def test_an_address_is_cleaned_or_refused_in_the_way_of_forms() -> None:
+    assert clean_address("sms", "+14155550123") == "+14155550123"
+    assert clean_address("email", "ada@bücher.example") == "ada@xn--bcher-kva.example"
+    for channel, address in (("sms", "12345"), ("email", "grace"), ("webhook", "ftp://x")):
+        with pytest.raises(ValidationError) as refused:
+            clean_address(channel, address)
+        assert address not in str(refused.value)
+        assert refused.value.code
 
 
 class InTransactions(NotificationsMixin, TransactionTestCase):

@@ -1,5 +1,6 @@
 """The example shop, apart from this repository: its own tests, and an order from end to end."""
 
+import ast
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+import notifications
 from tests.processes import ROOT, Process, Processes, wait_until
 from tests.providers import receiver, smtp_server
 from tests.servers.base import free_port
@@ -51,6 +53,25 @@ def mailbox() -> Iterator[smtp_server.Server]:
 def partner() -> Iterator[receiver.Receiver]:
     with receiver.serving() as server:
         yield server
+
+
+PUBLIC = ("models", "exceptions", "signals", "testing", "api.wsgi")
+"""Modules of ours that the documentation has projects import from; all else comes from the top."""
+
+
+def test_it_imports_nothing_but_what_is_public() -> None:
+    found = set()
+    for path in SHOP.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                found |= {(node.module or "", alias.name) for alias in node.names}
+            elif isinstance(node, ast.Import):
+                found |= {(alias.name, "") for alias in node.names}
+    ours = {(m, name) for m, name in found if m.partition(".")[0] == "notifications"}
+    assert ours
+    public = {("notifications", name) for name in (*notifications.__all__, "worker")}
+    modules = {f"notifications.{module}" for module in PUBLIC}
+    assert {each for each in ours - public if each[0] not in modules} == set()
 
 
 def environment(shop: Path, **variables: object) -> dict[str, str]:

@@ -1,8 +1,6 @@
-from collections.abc import Callable
-
 from django import forms
 
-from notifications.addresses import AddressError, parse_email, parse_phone
+from notifications import clean_address
 
 from .models import Order
 
@@ -15,15 +13,8 @@ class OrderForm(forms.ModelForm):
         fields = ("product", "quantity", "name", "email", "phone")
 
     def clean_email(self) -> str:
-        return _address(parse_email, self.cleaned_data["email"])
+        return clean_address("email", self.cleaned_data["email"])
 
     def clean_phone(self) -> str:
         phone = self.cleaned_data["phone"]
-        return phone and _address(parse_phone, phone)
-
-
-def _address(parse: Callable[[str], str], text: str) -> str:
-    try:
-        return parse(text)
-    except AddressError as error:
-        raise forms.ValidationError(error.detail) from error
+        return phone and clean_address("sms", phone)

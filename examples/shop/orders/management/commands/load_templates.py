@@ -6,9 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from notifications.pipeline.template_store import put
-from notifications.shortcuts import tenant_of
-from notifications.template_validation import parse_template
+from notifications import put_template
 
 MESSAGES = Path(__file__).parents[2] / "messages"
 
@@ -18,6 +16,5 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         for path in sorted(MESSAGES.glob("*.toml")):
-            draft = parse_template(tomllib.loads(path.read_text()))
-            version, _ = put(tenant_of(None), path.stem, draft)
-            self.stdout.write(f"{path.stem}: {version}")
+            template = put_template(path.stem, **tomllib.loads(path.read_text()))
+            self.stdout.write(f"{path.stem}: version {template.version}")
