@@ -262,3 +262,6 @@ LOGGING = logging_config(
     events=env.bool("LOG_EVENTS", True),
     debug=DEBUG,
 )
+# Anybody can send any Host; it is answered with 400 and told as such by `django.request`.
+LOGGING["handlers"]["null"] = {"class": "logging.NullHandler"}
+LOGGING["loggers"]["django.security.DisallowedHost"] = {"handlers": ["null"], "propagate": False}

@@ -204,6 +204,19 @@ def test_half_an_account_at_twilio_is_reported_with_what_is_missing() -> None:
     assert '"MESSAGING_SERVICE_SID"' in done.stderr
 
 
+def test_a_stray_host_header_leaves_a_line_and_no_traceback() -> None:
+    code = """
+import django; django.setup()
+from django.test import Client
+print(Client(headers={"host": "stray.example"}).get("/healthz").status_code)
+"""
+    done = run({"DJANGO_SETTINGS_MODULE": "project.settings"}, code)
+    assert done.stdout.strip() == "400", done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ERROR" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 1
+
+
 def test_celery_keeps_its_database_connection_between_tasks() -> None:
     done = run({}, "from project.celery import app; print(app.conf.get('CELERY_DB_REUSE_MAX'))")
     assert done.stdout.strip() == "1000", done.stderr
