@@ -20,7 +20,7 @@ def share_metrics(directory: str | Path) -> None:
     """Count into files in `directory`; call it in the settings."""
     Path(directory).mkdir(parents=True, exist_ok=True)
     os.environ[DIRECTORY] = str(directory)
-    values.ValueClass = values.MultiProcessValue(_identity)  # type: ignore[no-untyped-call]
+    values.ValueClass = values.MultiProcessValue(_identity)  # type: ignore[no-untyped-call]  # it has no types
 
 
 def count_apart(part: str) -> None:

@@ -40,7 +40,7 @@ class NotificationsMixin:
         super().setUp()  # type: ignore[misc]  # of the TestCase it is mixed into
         context = isolated()
         context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)  # type: ignore[attr-defined]
+        self.addCleanup(context.__exit__, None, None, None)  # type: ignore[attr-defined]  # as above
         outbox.clear()
 
 
