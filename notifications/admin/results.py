@@ -7,7 +7,6 @@ nor a snapshot open, and the memory is that of one page.
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
@@ -18,6 +17,7 @@ from ..labels import label
 from ..lifecycle import status_of
 from ..models import Notification
 from ..tabular import Writer
+from ..times import rfc3339
 from .words import masked
 
 AT_ONCE = 1000
@@ -109,10 +109,6 @@ def _cells(row: Row, *, hide: bool) -> Iterator[str]:
     yield row["channel"]
     yield masked(row["to"]) if hide else row["to"]
     yield status_of(State(row["state"]), ReceiptState(row["receipt_state"])).value
-    yield from (_moment(row[name]) for name in TIMES)
+    yield from (rfc3339(row[name]) or "" for name in TIMES)
     yield from (str(row[name]) for name in PLAIN)
     yield json.dumps(row["metadata"], ensure_ascii=False) if row["metadata"] else ""
-
-
-def _moment(when: datetime | None) -> str:
-    return when.astimezone(UTC).isoformat().replace("+00:00", "Z") if when else ""

@@ -12,11 +12,11 @@ from ..enums import Event, KeyScope
 from ..exceptions import ContentError, FieldError
 from ..models import Endpoint
 from ..pipeline import endpoints
+from ..times import rfc3339
 from ..validation import pointer_part
 from .base import TenantView
 from .parsers import ONE, read_optional_json
 from .problems import Refused, invalid
-from .representation import rfc3339
 from .views import refuse_fields
 
 DESCRIPTION_MAX = 200

@@ -11,12 +11,12 @@ from ..models import Preference
 from ..pipeline.preferences import put
 from ..preference import parse_wish
 from ..quiet_hours import QuietHours
+from ..times import rfc3339
 from .base import TenantView
 from .pagination import link, page_of
 from .parsers import ONE
 from .problems import NOT_FOUND, Refused
 from .query import PREFERENCE_PARAMETERS, check, check_names, parse_list
-from .representation import rfc3339
 
 
 class PreferenceListView(TenantView):

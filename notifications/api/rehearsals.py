@@ -10,8 +10,9 @@ from ..enums import Channel
 from ..pipeline.rehearse import Rehearsal, Verdict
 from ..rendering import Part
 from ..segments import count_segments
+from ..times import rfc3339
 from .query import Parameters
-from .representation import rfc3339, waiting_of
+from .representation import waiting_of
 
 STATUS_OF = {Verdict.ACCEPTED: 202, Verdict.REPLAYED: 200, Verdict.CONFLICT: 422}
 """What the request would be answered with."""

@@ -1,7 +1,8 @@
 """How notifications and batches are shown: the one shape of contract and documentation."""
 
 from collections import Counter
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Max
@@ -15,6 +16,7 @@ from ..models import Attempt, Batch, Digest, Notification, Receipt
 from ..pipeline.accept import BatchAnswer
 from ..pipeline.explain import Waiting, waiting
 from ..pipeline.forecast import forecast_of_batch
+from ..times import rfc3339
 
 
 def represent(notification: Notification, request: Request) -> dict[str, Any]:
@@ -47,9 +49,10 @@ def represent(notification: Notification, request: Request) -> dict[str, Any]:
 
 
 def represent_detail(notification: Notification, request: Request) -> dict[str, Any]:
-    """The notification with attempts, receipts, its digest and what it is waiting for."""
+    """The notification with who else it names, attempts, receipts, digest, what it waits for."""
     return {
         **represent(notification, request),
+        **_envelope(notification.content),
         "attempts": [_attempt(attempt) for attempt in notification.attempts.all()],
         "receipts": [_receipt(receipt) for receipt in notification.receipts.all()],
         "digest": notification.digest and _digest(notification.digest),
@@ -101,13 +104,6 @@ def batch_url(batch: Batch, request: Request) -> str:
     return str(reverse("notifications:batch", (batch.pk,), request=request))
 
 
-def rfc3339(time: datetime | None) -> str | None:
-    """The time in UTC, such as 2030-01-31T08:00:00.123456Z."""
-    if time is None:
-        return None
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def _next_attempt_at(notification: Notification) -> datetime | None:
     put_off = notification.wait_reason not in ("", WaitReason.QUEUE)
     waits = notification.state in (State.SCHEDULED, State.RETRY_WAIT)
@@ -120,6 +116,20 @@ def _error(notification: Notification) -> dict[str, str] | None:
     if not notification.error_code:
         return None
     return {"code": notification.error_code, "detail": notification.error_detail}
+
+
+def _envelope(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What an e-mail has beside its texts, as it was given; of files all but their bytes."""
+    return {
+        "from": content.get("from") or content.get("sender"),
+        **{name: content.get(name, []) for name in ("reply_to", "cc", "bcc")},
+        "attachments": [_file(told) for told in content.get("attachments", ())],
+    }
+
+
+def _file(told: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: told[name] for name in ("filename", "content_type", "size")}
+    return given | {"content_id": told.get("content_id")}
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -92,6 +92,15 @@ ATTACHMENT = strict(
     required=("filename", "content"),
 )
 
+ATTACHED_FILE = shape(
+    {
+        "filename": text(),
+        "content_type": text(),
+        "size": {**COUNT, "description": "In bytes."},
+        "content_id": nullable(text()),
+    }
+)
+
 REQUEST = strict(
     {
         "channel": one_of(CHANNELS),
@@ -209,6 +218,11 @@ DETAIL: Schema = {
         ref("Notification"),
         shape(
             {
+                "from": nullable(text(description="E-mail: null for the provider's own.")),
+                "reply_to": listing(text()),
+                "cc": listing(text()),
+                "bcc": listing(text()),
+                "attachments": listing(ref("AttachedFile")),
                 "attempts": listing(ref("Attempt")),
                 "receipts": listing(ref("Receipt")),
                 "digest": nullable(ref("Digest")),
@@ -508,6 +522,7 @@ PART = shape({"ok": FLAG, "detail": text()})
 SCHEMAS: dict[str, Schema] = {
     "NotificationRequest": REQUEST,
     "Attachment": ATTACHMENT,
+    "AttachedFile": ATTACHED_FILE,
     "Notification": NOTIFICATION,
     "NotificationDetail": DETAIL,
     "NotificationPage": PAGE,

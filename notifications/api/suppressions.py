@@ -13,12 +13,12 @@ from ..pipeline import database
 from ..pipeline.suppressions import add
 from ..querysets import SuppressionQuerySet
 from ..suppression import Entry, parse_entry
+from ..times import rfc3339
 from .base import TenantView
 from .pagination import link, page_of
 from .parsers import ONE
 from .problems import NOT_FOUND, Refused, invalid
 from .query import SUPPRESSION_PARAMETERS, check, check_names, parse_list
-from .representation import rfc3339
 
 
 class SuppressionListView(TenantView):

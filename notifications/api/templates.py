@@ -16,13 +16,13 @@ from ..pipeline.templates import preview
 from ..rendering import Part
 from ..segments import count_segments
 from ..template_validation import PARTS, parse_template
+from ..times import rfc3339
 from ..validation import parse_context, parse_template_name
 from .base import TenantView
 from .pagination import link, page_of
 from .parsers import ONE, read_optional_json
 from .problems import NOT_FOUND, Refused, invalid
 from .query import PAGE_PARAMETERS, parse_list
-from .representation import rfc3339
 from .views import refuse_fields
 
 

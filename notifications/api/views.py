@@ -49,9 +49,7 @@ class NotifyView(TenantView):
             return Response(rehearsals.represent_rehearsal(found, request))
         accepted = accept_one(self.tenant, draft)
         body = represent(accepted.notification, request)
-        if accepted.replayed:
-            return Response(body, headers=REPLAYED)
-        return Response(body, status=202, headers={"Location": body["url"]})
+        return _accepted(body, accepted.replayed)
 
 
 class NotifyBatchView(TenantView):
@@ -69,9 +67,7 @@ class NotifyBatchView(TenantView):
             fingerprint=digest(items) if key else "",
         )
         body = represent_batch_answer(answer, request)
-        if answer.replayed:
-            return Response(body, headers=REPLAYED)
-        return Response(body, status=202, headers={"Location": body["url"]})
+        return _accepted(body, answer.replayed)
 
 
 class NotificationListView(TenantView):
@@ -157,6 +153,13 @@ class NothingView(View):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         raise Refused(NOT_FOUND)
+
+
+def _accepted(body: Mapping[str, Any], replayed: bool) -> Response:
+    location = {"Location": body["url"]}
+    if replayed:
+        return Response(body, headers=REPLAYED | location)
+    return Response(body, status=202, headers=location)
 
 
 def _senders(tenant: Tenant) -> Collection[str]:

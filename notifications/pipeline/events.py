@@ -10,13 +10,13 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from ..enums import Channel, Event, Priority, Status
 from ..messages import Draft
 from ..models import Endpoint, Notification, Tenant
+from ..times import rfc3339
 from .accept import accept_many
 
 FRESH_SECONDS = 1.0
@@ -100,8 +100,8 @@ def _payload(row: Notification) -> dict[str, Any]:
         "channel": row.channel,
         "to": row.to,
         "status": row.status.value,
-        "created_at": _rfc3339(row.created_at),
-        "settled_at": _rfc3339(row.settled_at),
+        "created_at": rfc3339(row.created_at),
+        "settled_at": rfc3339(row.settled_at),
         "idempotency_key": row.idempotency_key,
         "batch": row.batch_id and str(row.batch_id),
         "provider": row.provider or None,
@@ -111,10 +111,6 @@ def _payload(row: Notification) -> dict[str, Any]:
         "duplicate_risk": row.duplicate_risk,
         "metadata": row.metadata,
     }
-
-
-def _rfc3339(time: datetime | None) -> str | None:
-    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 class _Subscribers:

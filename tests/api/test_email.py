@@ -43,6 +43,27 @@ def test_attachments_are_stored_beside_the_row_and_described_in_it(api: API) -> 
     assert PDF["content"] not in str(row.content)
 
 
+def test_who_it_names_is_shown_as_it_was_given_and_its_files_without_their_bytes(
+    api: API, shop: Tenant
+) -> None:
+    named = {
+        "from": "Orders <orders@example.com>",
+        "reply_to": ["Help <help@shop.example>"],
+        "cc": ["bob@example.org"],
+        "bcc": ["eve@example.org"],
+    }
+    first = api.post("/notify", EMAIL | named | {"attachments": [PDF, LOGO]}).json()
+    body = api.get(f"/notifications/{first['id']}").json()
+    assert {name: body[name] for name in named} == named
+    assert body["attachments"] == [
+        {"filename": "a.pdf", "content_type": "application/pdf", "size": 4, "content_id": None},
+        {"filename": "logo.png", "content_type": "image/png", "size": 3, "content_id": "logo"},
+    ]
+    assert not {"from", "attachments"} & first.keys()
+    bare = api.get(f"/notifications/{api.post('/notify', EMAIL).json()['id']}").json()
+    assert [bare[name] for name in (*named, "attachments")] == [None, [], [], [], []]
+
+
 def test_attachments_belong_to_what_a_key_stands_for(api: API) -> None:
     keyed = EMAIL | {"idempotency_key": "k", "attachments": [PDF]}
     assert [api.post("/notify", keyed).status_code for _ in range(2)] == [202, 200]

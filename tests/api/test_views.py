@@ -107,6 +107,7 @@ def test_a_replayed_key_gives_the_notification_as_it_is_now(api: API, header: st
     ):
         assert (first.status_code, again.status_code) == (202, 200)
         assert again["Idempotent-Replayed"] == "true"
+        assert again["Location"] == first["Location"] == again.json()["url"]
         assert again.json()["id"] == first.json()["id"]
         assert again.json()["idempotency_key"] == "order-7"
         assert again.json()["status"] == "cancelled"
@@ -226,6 +227,7 @@ def test_a_batch_with_a_key_is_answered_again(api: API) -> None:
     again = api.post("/notify/batch", body, Idempotency_Key="k")
     assert (first.status_code, again.status_code) == (202, 200)
     assert again["Idempotent-Replayed"] == "true"
+    assert again["Location"] == first["Location"] == again.json()["url"]
     assert again.json() == first.json()
     assert Notification.objects.count() == 1
     other = api.post("/notify/batch", {"notifications": [SMS]}, Idempotency_Key="k")
