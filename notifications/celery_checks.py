@@ -12,8 +12,9 @@ from kombu.utils.imports import symbol_by_name
 
 from .check_list import TAG
 from .conf import lenient_settings
+from .schemes import scheme_of
 from .tasks import HARD_TIME_LIMIT
-from .worker.configure import AMQP, REDIS, queues, scheme_of
+from .worker.configure import AMQP, REDIS, queues
 from .worker.consumer import Consumer
 
 PICKLE = frozenset({"pickle", "application/x-python-serialize"})

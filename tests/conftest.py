@@ -22,6 +22,7 @@ from kombu import Connection
 from notifications.gates import forget_gates
 from notifications.observability import minutes
 from notifications.pipeline import forecast, policy
+from notifications.pipeline.publish import listeners
 from notifications.pipeline.window import forget_windows
 from notifications.worker.configure import queues
 from tests.processes import Processes, environment
@@ -29,6 +30,9 @@ from tests.servers import running
 from tests.servers.postgres import Postgres, new_database
 from tests.servers.rabbitmq import RabbitMQ, is_installed
 from tests.servers.redis import Redis
+
+listeners.add("tests")
+"""They look into the broker of this process themselves, or start a worker later."""
 
 ON_POSTGRES = os.environ.get("TEST_DB", "sqlite") == "postgres"
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}

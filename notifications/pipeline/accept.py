@@ -31,6 +31,7 @@ from ..messages import Draft
 from ..models import Batch, Notification, Tenant, new_id
 from ..signals import notification_accepted
 from . import database, files, gather, preferences, relay, suppress
+from .publish import is_heard
 from .suppress import Why
 from .templates import Resolved, resolve
 from .told import Stored
@@ -276,7 +277,8 @@ def _store(call: Call) -> Sequence[Verdict]:
 def _store_traced(call: Call) -> Sequence[Verdict]:
     """Insert what is new, look up what the keys hold, judge each draft."""
     drafts = call.resolved.drafts
-    relayed = len(drafts) == 1
+    # Without a worker in reach there is no message to wait for: the next dispatcher takes the row.
+    relayed = len(drafts) == 1 and is_heard()
     grace = timedelta(seconds=get_settings().hint_seconds if relayed else 0)
     rows = [_row(draft, call.now, grace) for draft in drafts]
     preferred, suppressed = (of(call.tenant, drafts) for of in HOLDING)

@@ -11,8 +11,20 @@ from kombu.exceptions import OperationalError
 
 from ..enums import Channel, Priority
 from ..exceptions import BrokerUnavailable
+from ..schemes import IN_PROCESS, scheme_of
 
 OPERATIONS_QUEUE = "notifications.operations"
+
+
+listeners: set[str] = set()
+"""The workers of this process, by their names; with a broker in it, nobody else hears us."""
+
+
+def is_heard() -> bool:
+    """Whether what is published can reach a worker: through a broker, or one in this process."""
+    conf = current_app.conf
+    url = conf.broker_write_url or conf.broker_url
+    return bool(listeners) or scheme_of(url) not in IN_PROCESS
 
 
 def queue_name(channel: Channel, priority: Priority) -> str:

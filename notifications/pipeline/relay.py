@@ -18,7 +18,7 @@ from uuid import UUID
 from ..conf import get_settings
 from ..enums import Channel, Priority
 from ..exceptions import BrokerUnavailable
-from .publish import publish, request_dispatch
+from .publish import is_heard, publish, request_dispatch
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +41,13 @@ Lane = tuple[Channel, Priority]
 
 def offer(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
     """Hand over ids of committed, due rows; returns within milliseconds and never raises."""
-    if not _mutes:
+    if not _mutes and is_heard():
         _relay.offer((channel, priority), ids)
 
 
 def offer_dispatch() -> None:
     """Have a dispatcher look at once for rows that are not relayed; never raises."""
-    if not _mutes:
+    if not _mutes and is_heard():
         _relay.offer_dispatch()
 
 

@@ -16,7 +16,7 @@ from kombu import Exchange, Queue
 
 from ..enums import Channel, Priority
 from ..pipeline.publish import OPERATIONS_QUEUE, queue_name
-from ..schemes import IN_PROCESS
+from ..schemes import IN_PROCESS, scheme_of
 from .ticks import Ticks
 
 logger = logging.getLogger(__name__)
@@ -70,12 +70,6 @@ def defaults(broker_url: str | Sequence[str] | None) -> dict[str, Any]:
     """Celery settings for a broker, below the project's own."""
     in_process = scheme_of(broker_url) in IN_PROCESS
     return {**COMMON, **(WITHOUT_BROKER if in_process else {})}
-
-
-def scheme_of(broker_url: str | Sequence[str] | None) -> str:
-    """The kind of broker: the first one's, where several are named."""
-    first = broker_url if isinstance(broker_url, str) else next(iter(broker_url or ()), "")
-    return first.partition("://")[0]
 
 
 COMMON: Mapping[str, Any] = {

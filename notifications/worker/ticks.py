@@ -17,6 +17,7 @@ from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
 from ..discretion import describe
+from ..pipeline.publish import listeners
 from ..schemes import IN_PROCESS
 from .consumer import Consumer
 from .shutdown import announce
@@ -87,11 +88,13 @@ class Ticks(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         _refuse_processes_in_a_broker_of_one(consumer)
+        listeners.add(consumer.hostname)
         self._begin_watch(consumer)
         self._guard = consumer.timer.call_repeatedly(GUARD_SECONDS, self._check, (consumer,))
         self._plan(consumer, self._turn, 0.0)
 
     def stop(self, consumer: Any) -> None:
+        listeners.discard(consumer.hostname)
         with self._lock:
             self._turn += 1
             self._since = None

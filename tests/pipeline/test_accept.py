@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, connections, transaction
+from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -22,8 +23,11 @@ from notifications.exceptions import (
 )
 from notifications.idempotency import digest
 from notifications.models import Batch, Notification, Tenant
+from notifications.pipeline import publish, relay
 from notifications.pipeline.accept import BatchAnswer, accept_batch, accept_one
+from notifications.pipeline.dispatch import dispatch_due
 from notifications.signals import notification_accepted
+from notifications.transport import broker
 from notifications.validation import parse_notification
 
 from .factories import sms, tenant
@@ -36,6 +40,22 @@ def batch(items: list[dict[str, Any]], key: str | None = None, name: str = "shop
     return accept_batch(
         tenant(name), drafts, idempotency_key=key, fingerprint=digest(items) if key else ""
     )
+
+
+@pytest.mark.django_db
+def test_what_no_worker_can_hear_of_is_for_any_dispatcher_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As from a shell beside `serve`, whose broker is inside that: it looks every second."""
+    broker.queues.clear()
+    monkeypatch.setattr(publish, "listeners", set())
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        row = notify("sms", to="+14155550123", body="Hello")
+    assert relay.flush(2)
+    assert row.publish_at == row.due_at
+    assert not any(broker.queues.values()), "nobody would ever take it from there"
+    assert dispatch_due() == 1
+    broker.queues.clear()
 
 
 @pytest.mark.django_db
