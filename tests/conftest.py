@@ -1,8 +1,8 @@
 """The harness: real servers, a database per run, the product's processes.
 
 TEST_DB=sqlite (the default) runs everything but the tests marked `postgres` or `processes`;
-TEST_DB=postgres runs those, and again what touches Django's database: TEST_PART=processes only what
-is marked so, TEST_PART=others only the rest. Each server has a URL fixture (`redis_url`), which
+TEST_DB=postgres runs those, and again what touches Django's database: TEST_PART=processes and =long
+only what is marked so, =others only the rest. Each server has a URL fixture (`redis_url`), which
 TEST_REDIS_URL and the like override, and a handle that faults can be put on (`redis_server`).
 """
 
@@ -36,9 +36,8 @@ listeners.add("tests")
 
 ON_POSTGRES = os.environ.get("TEST_DB", "sqlite") == "postgres"
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
-PARTS = {"": {True, False}, "processes": {True}, "others": {False}}
-PART = PARTS[os.environ.get("TEST_PART", "")]
-"""Whether those marked `processes` are played, and whether the others are."""
+PARTS = ("long", "processes", "others")
+CHOSEN_PARTS = os.environ.get("TEST_PART", "").split() or PARTS
 
 
 # How fast an example is says more of what else the machine does than of the code.
@@ -59,7 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if _needs_postgres(item):
                 item.add_marker(pytest.mark.skip(reason=reason))
         return
-    chosen = [i for i in items if _differs_by_database(i) and _is_process_test(i) in PART]
+    chosen = [i for i in items if _differs_by_database(i) and _part_of(i) in CHOSEN_PARTS]
     config.hook.pytest_deselected(items=list(set(items) - set(chosen)))
     items[:] = chosen
 
@@ -78,11 +77,12 @@ def _differs_by_database(item: pytest.Item) -> bool:
 
 
 def _needs_postgres(item: pytest.Item) -> bool:
-    return bool(item.get_closest_marker("postgres")) or _is_process_test(item)
+    return bool(item.get_closest_marker("postgres")) or _part_of(item) != "others"
 
 
-def _is_process_test(item: pytest.Item) -> bool:
-    return bool(item.get_closest_marker("processes"))
+def _part_of(item: pytest.Item) -> str:
+    marked = (part for part in PARTS if item.get_closest_marker(part))
+    return next(marked, "others")
 
 
 def _is_django_case(item: pytest.Item) -> bool:

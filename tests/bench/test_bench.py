@@ -1,4 +1,7 @@
-"""A quick run of each benchmark: that all is counted and nothing is lost, not how fast it is."""
+"""A quick run of each benchmark: that all is counted and nothing is lost, not how fast it is.
+
+Those marked `long` measure in the ways of the others: `make test` has one of each way.
+"""
 
 import json
 import math
@@ -57,7 +60,7 @@ def test_each_page_of_the_admin_and_the_api_is_measured(stack: Stack) -> None:
     } == set()
 
 
-@pytest.mark.processes
+@pytest.mark.long
 def test_draining_is_measured_against_the_same_sql(stack: Stack) -> None:
     [row] = drain.run(stack, repeat=1, quick=True)
     assert is_measured(row)
@@ -71,7 +74,7 @@ def test_the_way_to_the_provider_is_measured_against_plain_celery(stack: Stack) 
     assert 0 < half.baseline[0] <= most.baseline[0]
 
 
-@pytest.mark.processes
+@pytest.mark.long
 def test_draining_what_was_relayed_is_measured_against_calls(stack: Stack) -> None:
     rate, ids = relayed.run(stack, repeat=1, quick=True)
     assert is_measured(rate)
@@ -92,7 +95,7 @@ def test_a_limit_is_measured_at_the_provider(stack: Stack) -> None:
     assert updates.product[0] > 0
 
 
-@pytest.mark.processes
+@pytest.mark.long
 def test_waiting_behind_a_backlog_is_measured_against_waiting_alone(stack: Stack) -> None:
     other, urgent, lasts = fairness.run(stack, repeat=1, quick=True)
     assert is_measured(other)
@@ -100,13 +103,13 @@ def test_waiting_behind_a_backlog_is_measured_against_waiting_alone(stack: Stack
     assert lasts.product[0] > 0
 
 
-@pytest.mark.processes
+@pytest.mark.long
 def test_idling_is_measured_against_a_stock_worker(stack: Stack) -> None:
     [row] = idle.run(stack, repeat=1, quick=True)
     assert 0 <= row.product[0] < 300
 
 
-@pytest.mark.processes
+@pytest.mark.long
 def test_memory_is_measured_before_and_after(stack: Stack) -> None:
     largest, worst, whole = memory.run(stack, repeat=1, quick=True)
     assert largest.product[0] >= worst.product[0] > 0
@@ -120,7 +123,7 @@ def test_each_benchmark_says_how_long_it_takes_and_what_it_measures() -> None:
     assert [name for name in names if f"| `{name}` |" not in text] == []
 
 
-@pytest.mark.processes
+@pytest.mark.long
 def test_a_slow_provider_is_measured_against_itself_one_by_one(stack: Stack) -> None:
     [row] = slow.run(stack, repeat=1, quick=True)
     assert is_measured(row)

@@ -12,25 +12,32 @@ from tests.faults.scenarios.base import Scenario
 from tests.faults.verdict import Verdict
 from tests.servers import rabbitmq
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.processes, pytest.mark.timeout(600)]
 
 AT_ONCE = 6
 
 PLAYED = (
     "late_word_of_a_frozen_worker",
-    "worker_killed_mid_send",
     "workers_killed_parked",
     "workers_killed_with_keys",
-    "rabbitmq_killed",
-    "postgres_killed",
-    "web_processes_killed",
     "redis_emptied",
     "rolling_deploys",
     "provider_hangs",
 )
-"""One for each part that can be hurt. `make faults` plays them all, and at full size: kills around
-digests and quiet hours, a frozen broker, repeated hints and racing cancels are played there alone.
-"""
+"""One for each promise."""
+
+LONG = (
+    "worker_killed_mid_send",
+    "digests_while_all_are_killed",
+    "quiet_hours_while_workers_are_killed",
+    "redis_frozen",
+    "rabbitmq_killed",
+    "postgres_killed",
+    "web_processes_killed",
+    "hints_repeated",
+    "cancels_race_with_sends",
+)
+"""For `make long`. The others are variations; `make faults` plays them all, and at full size."""
 
 MUTATED: Mapping[str, Callable[..., Verdict]] = {
     "settle_without_token": workers.late_word_of_a_frozen_worker,
@@ -41,7 +48,7 @@ MUTATED: Mapping[str, Callable[..., Verdict]] = {
 
 PLAYS: Mapping[str, Scenario] = {
     **{name: partial(play, mutation=name) for name, play in MUTATED.items()},
-    **{name: SCENARIOS[name] for name in PLAYED},
+    **{name: SCENARIOS[name] for name in (*PLAYED, *LONG)},
 }
 """In the order in which they begin: those first that take longest."""
 
@@ -70,15 +77,17 @@ def _items(request: pytest.FixtureRequest) -> list[pytest.Function]:
     return [i for i in items if isinstance(i, pytest.Function) and i.module is request.module]
 
 
-@pytest.mark.parametrize("name", [name for name in PLAYED if not name.startswith("rabbitmq")])
+@pytest.mark.parametrize("name", PLAYED)
 def test_what_is_promised_is_kept(name: str, verdicts: Verdicts) -> None:
     verdict = verdicts[name].result()
     assert verdict.broken == [], verdict
 
 
-@pytest.mark.skipif(not rabbitmq.is_installed(), reason="rabbitmq-server is not on the PATH")
-@pytest.mark.parametrize("name", [name for name in PLAYED if name.startswith("rabbitmq")])
-def test_what_is_promised_is_kept_on_rabbitmq(name: str, verdicts: Verdicts) -> None:
+@pytest.mark.long
+@pytest.mark.parametrize("name", LONG)
+def test_what_is_promised_is_kept_in_the_others(name: str, verdicts: Verdicts) -> None:
+    if name not in PLAYABLE:
+        pytest.skip("rabbitmq-server is not on the PATH")
     verdict = verdicts[name].result()
     assert verdict.broken == [], verdict
 

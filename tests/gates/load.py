@@ -17,7 +17,8 @@ from notifications.messages import Limit, Tally, Want
 
 T = TypeVar("T")
 
-PROCESSES = multiprocessing.get_context("spawn")
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.gates.prepared"])
 START_SECONDS = 60
 
 

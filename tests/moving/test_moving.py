@@ -22,7 +22,7 @@ def run(env: Mapping[str, str], *names: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=220,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout

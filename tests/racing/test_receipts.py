@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(180)
 
 TOKEN = "between-us"
 SIMULATED = "notifications.providers.simulated.SimulatedProvider"
-COUNT, TIMES, CONNECTIONS = 20, 10, 20
+COUNT, TIMES, CONNECTIONS = 12, 6, 20
 KINDS = ("accepted", "in_transit", "delivered")
 
 
@@ -60,7 +60,7 @@ class Site:
 
 
 def receipts_of(ids: list[str]) -> list[dict[str, str]]:
-    """All kinds for each, ten times, in disorder: half by our id, half by the provider's."""
+    """All kinds for each, several times, in disorder: half by our id, half by the provider's."""
     found = []
     for number, id in enumerate(ids):
         name = "notification_id" if number % 2 else "provider_message_id"

@@ -10,6 +10,7 @@ import psutil
 from tests.faults.lab import Lab
 from tests.faults.scenarios.base import Size, named
 from tests.faults.verdict import Verdict
+from tests.processes import wait_until
 
 
 def web_processes_killed(lab: Lab, size: Size) -> Verdict:
@@ -19,6 +20,7 @@ def web_processes_killed(lab: Lab, size: Size) -> Verdict:
         stack.worker()
         with stack.clients(client, 8), stack.every(1, lambda: _kill_the_oldest(gunicorn.pid)):
             time.sleep(size(60, 5))
+            wait_until(lambda: stack.faults >= 3, 120)
         stack.finish(size(120, 60))
         verdict = stack.judge()
         verdict.promise(len(stack.rows()) == verdict.accepted, "a key is one notification")
