@@ -8,15 +8,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import models
+from django.utils.text import capfirst
 from django.utils.translation import npgettext, pgettext, pgettext_lazy
 
 CONTEXT = "notifications"
 
 
 def translate_names(found: Iterable[type[models.Model]]) -> None:
-    """Have the names and help texts of these models and their fields translated when they are read.
+    """Have the names, help texts and choices of these models translated when they are read.
 
-    What migrations know of them stays as it is.
+    What migrations know of them stays as it is, and so do the labels of the enumerations: the API
+    has them.
     """
     for model in found:
         meta: Any = model._meta
@@ -25,11 +27,30 @@ def translate_names(found: Iterable[type[models.Model]]) -> None:
         for field in meta.local_fields:
             field.verbose_name = _label(field.verbose_name)
             field.help_text = field.help_text and _label(field.help_text)
+            if field.choices:
+                field.choices = words(field.choices)
 
 
 def label(text: str) -> Any:
     """Translated when it is shown: for what is written once and read by many, such as headings."""
     return pgettext_lazy(CONTEXT, text)
+
+
+def word(text: Any) -> Any:
+    """One of a closed set of words, such as a status, translated when it is shown."""
+    return label(str(text))
+
+
+def words(choices: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Choices with their labels translated when they are shown."""
+    return [(value, word(text)) for value, text in choices]
+
+
+def name_fields(fields: Mapping[str, Any]) -> None:
+    """Give fields of a form that have no label the name in the code, translated."""
+    for name, field in fields.items():
+        if not field.label:
+            field.label = capfirst(word(name.replace("_", " ")))
 
 
 def say(text: str, **values: Any) -> str:
@@ -64,6 +85,11 @@ def phrase(text: str, **values: Any) -> Phrase:
 def phrase_of(one: str, many: str, number: int, **values: Any) -> Phrase:
     """As `counted`, but in English, to be translated when it is shown."""
     return _phrase(one if number == 1 else many, (one, many), {"number": number, **values})
+
+
+def a_word(text: str) -> Phrase:
+    """As `word`, but in English, to be translated when it is shown."""
+    return _phrase(text, (text, None), {})
 
 
 def spoken(value: Any) -> Any:

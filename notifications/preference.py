@@ -10,6 +10,7 @@ from .addresses import AddressError
 from .channels import CHANNELS
 from .enums import Channel
 from .exceptions import ContentError, FieldError, InvalidNotification
+from .labels import Phrase, phrase
 from .quiet_hours import QuietHours, zones
 from .validation import CHANNEL_OF, parse_category, parse_string, pointer_part
 
@@ -32,9 +33,9 @@ class Wish:
     quiet_hours: QuietHours | None = None
 
 
-def detail_of(category: str) -> str:
+def detail_of(category: str) -> Phrase:
     """The sentence for a notification that is not sent for it."""
-    return f"the recipient does not want {category}"
+    return phrase("the recipient does not want {category}", category=category)
 
 
 def parse_wish(data: Mapping[str, Any]) -> Wish:

@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 from . import prepared
 from .columns import Among, Column, Found, InState, Slot
 from .enums import ReceiptState, State, Status, SuppressionReason
+from .labels import phrase
 from .lifecycle import IN_FLIGHT, MOVES, UNSENT, WAITING, Move, states_of
 from .settlements import PROVEN, Settlement, settle
 
@@ -494,7 +495,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             state=State.FAILED,
             settled_at=Now(),
             error_code="poison",
-            error_detail="the worker that held it died too often before sending it",
+            error_detail=phrase("the worker that held it died too often before sending it"),
         )
 
     def expire(self, ids: Collection[UUID]) -> int:
@@ -502,7 +503,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             state=State.EXPIRED,
             settled_at=Now(),
             error_code="expired",
-            error_detail="expires_at passed before it was sent",
+            error_detail=phrase("expires_at passed before it was sent"),
         )
 
     def ask_about(

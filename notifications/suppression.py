@@ -9,6 +9,7 @@ from .addresses import AddressError
 from .channels import CHANNELS
 from .enums import Channel, SuppressionReason
 from .exceptions import ContentError, FieldError
+from .labels import Phrase, a_word, phrase
 from .validation import SURROGATE_OR_NUL, parse_time, pointer_part
 
 ERROR_CODE = "suppressed"
@@ -42,9 +43,11 @@ def strength(reason: str, expires_at: datetime | None) -> Strength:
     return expires_at or FOREVER, reason != SuppressionReason.UNSUBSCRIBE
 
 
-def detail_of(reason: SuppressionReason) -> str:
+def detail_of(reason: SuppressionReason) -> Phrase:
     """The sentence for a notification that is not sent for it."""
-    return f"nothing is sent to this recipient; the reason is {reason.value}"
+    return phrase(
+        "nothing is sent to this recipient; the reason is {reason}", reason=a_word(reason.value)
+    )
 
 
 def fold(channel: str, to: str) -> str:

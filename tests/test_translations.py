@@ -16,8 +16,11 @@ from django.template.loader import render_to_string
 from django.templatetags.i18n import BlockTranslateNode, TranslateNode
 from django.utils.translation import override
 
+from notifications.enums import AttemptOutcome, JobKind, KeyScope, Scope, Status, SuppressionReason
+from notifications.gates.circuit import CREDENTIALS, FAILURES
 from notifications.labels import CONTEXT
 from notifications.models import Tenant
+from notifications.pipeline.jobs import FILTERS
 from tests.processes import ROOT
 
 PACKAGE = ROOT / "notifications"
@@ -26,6 +29,18 @@ TEMPLATES = sorted(PACKAGE.rglob("templates/**/*.html"))
 ADMIN = [path for path in TEMPLATES if "admin" in path.parts]
 MARKS = {"label": 1, "say": 1, "counted": 2, "phrase": 1, "phrase_of": 2}
 """The functions of `labels` that take texts, and how many."""
+
+CLOSED_SETS = (
+    Status.values,
+    AttemptOutcome.values,
+    Scope.values,
+    JobKind.values,
+    SuppressionReason.values,
+    KeyScope.labels,
+    [FAILURES, CREDENTIALS],
+    [name.replace("_", " ") for name in FILTERS],
+)
+"""Of the words that the admin looks up one by one, those that are no choices of a field."""
 
 FOREIGN = {"Home", "Search", "Show all"}
 """What Django's own catalogues have."""
@@ -52,6 +67,9 @@ def texts() -> Iterator[str]:
             for field in model._meta.local_fields:
                 yield str(field.verbose_name)
                 yield str(field.help_text)
+                yield from (str(text) for _, text in field.flatchoices)
+    for words in CLOSED_SETS:
+        yield from (str(word) for word in words)
     yield from (text for text, _ in marked())
 
 

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from ..enums import Status
 from ..exceptions import NotPossible
-from ..labels import counted, label, say
+from ..labels import counted, label, say, spoken
 from ..models import Notification
 from ..pipeline import control
 from ..querysets import NotificationQuerySet
@@ -166,7 +166,7 @@ def _apply(
         try:
             done.append(action(row))
         except NotPossible as reason:
-            refused[str(reason)] += 1
+            refused[spoken(reason.args[0])] += 1
     return done, refused
 
 

@@ -30,7 +30,17 @@ from .lists import ReadOnlyAdmin
 from .message import shown
 from .results import ExportForm, download
 from .timeline import timeline
-from .words import badge, in_words, link_to_list, listed, masked, moment, pretty, short_id
+from .words import (
+    badge,
+    error_in_words,
+    in_words,
+    link_to_list,
+    listed,
+    masked,
+    moment,
+    pretty,
+    short_id,
+)
 
 REVEALED = "admin/notifications/notification/revealed.html"
 EXPORT = "admin/notifications/notification/export.html"
@@ -81,7 +91,7 @@ class NotificationAdmin(ReadOnlyAdmin):
                     "provider_message_id",
                     "receipt_state",
                     "error_code",
-                    "error_detail",
+                    "error_said",
                     "may_be_duplicate",
                     "to_be_cancelled",
                     "times",
@@ -131,6 +141,10 @@ class NotificationAdmin(ReadOnlyAdmin):
             if is_waiting or field != "due_at"
         }
         return listed({name: time for name, time in times.items() if time})
+
+    @admin.display(description=label("error detail"))
+    def error_said(self, notification: Notification) -> str:
+        return error_in_words(notification)
 
     @admin.display(description=label("may be a duplicate"))
     def may_be_duplicate(self, notification: Notification) -> str:
@@ -238,6 +252,7 @@ class NotificationAdmin(ReadOnlyAdmin):
             "recipient": masked(notification.to),
             "may_reveal": self.has_reveal_permission(request),
             "waiting": in_words(waiting) if waiting else "",
+            "error_detail": error_in_words(notification),
             "events": timeline(notification, log.of_notification(notification)),
             "message": shown(notification, hide=True),
             "operations": possible(self, request, notification),

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 
 from ..enums import Status
-from ..labels import label
+from ..labels import label, words
 from ..models import Notification, Tenant
 from ..querysets import NotificationQuerySet
 
@@ -24,7 +24,7 @@ class StatusFilter(admin.SimpleListFilter):
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(status.value, status.value) for status in Status]
+        return words((s.value, s.value) for s in Status)
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         value = self.value()

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from ..dashboard.words import amount
 from ..enums import Channel, JobKind, JobState, Priority, Status
-from ..labels import label, say
+from ..labels import label, name_fields, say, word, words
 from ..models import Job, Template, Tenant
 from ..pipeline import jobs
 from .lists import ReadOnlyAdmin
@@ -33,13 +33,13 @@ class JobForm(forms.Form):
     kind = forms.ChoiceField(label=label("What to do"))
     status = forms.MultipleChoiceField(
         required=False,
-        choices=[(status.value, status.value) for status in Status],
+        choices=words((s.value, s.value) for s in Status),
         widget=forms.CheckboxSelectMultiple,
         help_text=label("None for all that can be retried or cancelled."),
     )
-    channel = forms.ChoiceField(required=False, choices=[*ANY, *Channel.choices])
+    channel = forms.ChoiceField(required=False, choices=[*ANY, *words(Channel.choices)])
     priority = forms.ChoiceField(
-        required=False, choices=[*ANY, *((str(p.value), p.label) for p in Priority)]
+        required=False, choices=[*ANY, *words((str(p.value), p.label) for p in Priority)]
     )
     tenant = forms.CharField(required=False, help_text=label("Its name."))
     template = forms.CharField(
@@ -63,7 +63,8 @@ class JobForm(forms.Form):
     def __init__(self, kinds: list[JobKind], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         choice: Any = self.fields["kind"]
-        choice.choices = [(kind.value, kind.label) for kind in kinds]
+        choice.choices = words((kind.value, kind.label) for kind in kinds)
+        name_fields(self.fields)
         for field in self.fields.values():
             if isinstance(field.widget, forms.TextInput | forms.DateTimeInput):
                 field.widget.attrs["class"] = "vTextField"
@@ -83,7 +84,9 @@ class JobForm(forms.Form):
         if kind and wanted:
             possible = [s for s in wanted if s in jobs.STATUSES[JobKind(kind)]]
             if not possible:
-                self.add_error("status", say("There is nothing to {kind} in these.", kind=kind))
+                self.add_error(
+                    "status", say("There is nothing to {kind} in these.", kind=word(kind))
+                )
             only_unknown = possible == [Status.UNKNOWN] and kind == JobKind.RETRY
             if only_unknown and not values.get("accept_duplicate_risk"):
                 text = say(
@@ -219,7 +222,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
 
 
 def _facts(job: Job) -> dict[str, str]:
-    filters = {name.replace("_", " "): _said(name, v) for name, v in job.filters.items()}
+    filters = {str(word(name.replace("_", " "))): _said(name, v) for name, v in job.filters.items()}
     facts = {
         **filters,
         say("reason"): job.reason,
@@ -234,5 +237,7 @@ def _facts(job: Job) -> dict[str, str]:
 
 def _said(name: str, value: Any) -> str:
     if name == "priority":
-        return str(Priority(value).label)
+        return str(word(Priority(value).label))
+    if name in ("status", "channel"):
+        return ", ".join(str(word(each)) for each in ([value] if isinstance(value, str) else value))
     return ", ".join(value) if isinstance(value, list) else str(value)

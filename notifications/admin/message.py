@@ -18,8 +18,8 @@ ALONE = (
 """Goes before a message that is shown: it loads nothing, and nobody learns that it was seen."""
 
 NAMES = {
-    "from": label("from"),
-    "sender": label("from"),
+    "from": label("sender"),
+    "sender": label("sender"),
     "to": label("to"),
     "cc": label("cc"),
     "bcc": label("bcc"),

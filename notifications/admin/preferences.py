@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from ..channels import CHANNELS
 from ..exceptions import InvalidNotification
-from ..labels import label, say
+from ..labels import label, name_fields, say
 from ..models import Preference
 from ..pipeline.preferences import put
 from ..preference import Wish, parse_wish
@@ -30,6 +30,7 @@ class PreferenceForm(ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        name_fields(self.fields)
         self.initial["opt_outs"] = " ".join(self.instance.opt_outs)
 
     def clean(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from django import forms
 
 from ..conf import get_settings
 from ..enums import Channel, Scope
-from ..labels import say
+from ..labels import say, word
 from ..models import Template, Tenant
 
 NAMES_SHOWN = 20
@@ -21,7 +21,7 @@ def check_subject(scope: str | None, subject: str) -> str:
         raise forms.ValidationError(
             say(
                 "There is no {scope} of this name. There is: {known}.",
-                scope=scope,
+                scope=word(scope),
                 known=known or say("none yet"),
             )
         )

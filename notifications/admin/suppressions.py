@@ -19,6 +19,7 @@ from ..suppression import Entry, parse_entry
 from .exchange import COLUMNS, Imported, export_csv, import_csv
 from .filters import TenantFilter
 from .lists import LongListAdmin, ModelAdmin, ModelForm
+from .switches import NamedForm
 from .words import masked
 
 UPLOAD_MAX = 10 * 1024 * 1024
@@ -47,7 +48,7 @@ class SuppressionForm(ModelForm):
         return {*excluded, "recipient"}
 
 
-class ImportForm(forms.Form):
+class ImportForm(NamedForm):
     tenant = forms.ModelChoiceField(Tenant.objects.all())
     file = forms.FileField(
         required=False, help_text=label("CSV in UTF-8, as the export writes it.")

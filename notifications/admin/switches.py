@@ -13,9 +13,10 @@ from django.urls import path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from ..enums import Scope
-from ..labels import label, say
+from ..labels import label, name_fields, say, spoken, word, words
 from ..models import Pause, RateLimit
 from ..pipeline import switches
+from ..pipeline.scopes import in_words
 from ..validators import validate_rates
 from .lists import DjangoModelAdmin
 from .log import log
@@ -26,7 +27,13 @@ PAGE = "admin/notifications/dashboard/switch.html"
 DASHBOARD = "admin:notifications_dashboard_changelist"
 
 
-class ReasonForm(forms.Form):
+class NamedForm(forms.Form):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        name_fields(self.fields)
+
+
+class ReasonForm(NamedForm):
     reason = forms.CharField(
         max_length=200,
         help_text=label("It is shown to all operators, and kept in the log with your name."),
@@ -35,7 +42,7 @@ class ReasonForm(forms.Form):
 
 
 class SubjectForm(ReasonForm):
-    scope = forms.ChoiceField(choices=Scope.choices)
+    scope = forms.ChoiceField(choices=words(Scope.choices))
     subject = forms.CharField(
         max_length=200,
         help_text=label(
@@ -51,7 +58,7 @@ class SubjectForm(ReasonForm):
 
 
 class LimitForm(SubjectForm):
-    scope = forms.ChoiceField(choices=[c for c in Scope.choices if c[0] != Scope.TEMPLATE])
+    scope = forms.ChoiceField(choices=words(c for c in Scope.choices if c[0] != Scope.TEMPLATE))
     rates = forms.CharField(
         max_length=100,
         required=False,
@@ -93,7 +100,7 @@ def _pause(request: HttpRequest, values: dict[str, Any]) -> str:
     log(request, [row], "Paused", values["reason"], ADDITION)
     return say(
         "{subject} is paused. What is with a provider already is finished; nothing is lost.",
-        subject=row,
+        subject=_of(row),
     )
 
 
@@ -103,7 +110,7 @@ def _resume(request: HttpRequest, values: dict[str, Any]) -> str:
         return say("{scope} {subject} was not paused.", **_named(values))
     switches.resume(Scope(row.scope), row.subject)
     log(request, [row], "Resumed", values["reason"], DELETION)
-    return say("{subject} goes on.", subject=row)
+    return say("{subject} goes on.", subject=_of(row))
 
 
 def _drain(request: HttpRequest, values: dict[str, Any]) -> str:
@@ -135,7 +142,11 @@ def _limit(request: HttpRequest, values: dict[str, Any]) -> str:
 
 
 def _named(values: dict[str, Any]) -> dict[str, str]:
-    return {"scope": values["scope"], "subject": values["subject"]}
+    return {"scope": word(values["scope"]), "subject": values["subject"]}
+
+
+def _of(row: Pause) -> str:
+    return str(spoken(in_words(f"{row.scope}:{row.subject}")))
 
 
 SWITCHES = (

@@ -13,9 +13,9 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from ..enums import Scope
+from ..enums import Channel, Scope
 from ..exceptions import InvalidNotification
-from ..labels import counted, label, say
+from ..labels import counted, label, name_fields, say, words
 from ..messages import TemplateDraft
 from ..models import Pause, Template, TemplateVersion
 from ..pipeline import template_store
@@ -36,12 +36,13 @@ class TemplateForm(ModelForm):
     subject = forms.CharField(required=False, widget=forms.TextInput({"class": "vLargeTextField"}))
     body = forms.CharField(required=False, strip=False, widget=forms.Textarea)
     html = forms.CharField(required=False, strip=False, widget=forms.Textarea)
-    channel = forms.ChoiceField(choices=[(name, name) for name in CHANNEL_OF])
+    channel = forms.ChoiceField(choices=words((name, Channel(name).label) for name in CHANNEL_OF))
 
     draft: TemplateDraft
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        name_fields(self.fields)
         if self.instance.version:
             self.initial.update(_current(self.instance).content)
 

@@ -9,11 +9,12 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.text import capfirst
 
 from .. import api_keys
 from ..enums import KeyScope
 from ..fields import utc
-from ..labels import counted, label, say
+from ..labels import counted, label, say, words
 from ..models import APIKey, Tenant
 from .lists import ModelAdmin, ModelForm
 from .policy import EffectiveAtOnce
@@ -101,7 +102,8 @@ class APIKeyAdmin(ModelAdmin):
         if db_field.name != "scopes":
             return super().formfield_for_dbfield(db_field, request, **kwargs)
         return forms.MultipleChoiceField(
-            choices=KeyScope.choices,
+            label=capfirst(db_field.verbose_name),
+            choices=words(KeyScope.choices),
             initial=KeyScope.values,
             widget=forms.CheckboxSelectMultiple,
             help_text=label("What it may be used for; this cannot be changed afterwards."),

@@ -7,11 +7,11 @@ from datetime import datetime
 from django.contrib.admin.models import LogEntry
 
 from ..enums import AttemptOutcome, ReceiptState, State, Status, WaitReason
-from ..labels import say, spoken
+from ..labels import say, spoken, word
 from ..lifecycle import WAITING
 from ..models import Attempt, Notification, Receipt, Wait
 from ..pipeline import explain, waits
-from .words import in_words, masked, moment
+from .words import error_in_words, in_words, masked, moment
 
 ENDS = (
     Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.SUPPRESSED, Status.DIGESTED
@@ -104,7 +104,7 @@ def _attempt(attempt: Attempt) -> Event:
         "Attempt {number} at {provider}: {outcome}",
         number=attempt.number,
         provider=attempt.provider,
-        outcome=outcome.value,
+        outcome=word(outcome.value),
     )
     return Event(attempt.finished_at, title, detail, LEVELS.get(outcome, "warn"))
 
@@ -117,7 +117,7 @@ def _receipt(receipt: Receipt) -> Event:
     time, event = moment(receipt.received_at), receipt.event_id
     parts.append(say("received {time}, event {event}", time=time, event=event))
     detail = ", ".join(filter(None, parts))
-    title = say("Receipt of {provider}: {kind}", provider=receipt.provider, kind=kind.label)
+    title = say("Receipt of {provider}: {kind}", provider=receipt.provider, kind=word(kind.label))
     return Event(receipt.occurred_at, title, detail, level)
 
 
@@ -129,10 +129,10 @@ def _end(notification: Notification) -> Iterator[Event]:
     status = notification.status
     if status in ENDS and notification.settled_at:
         code = notification.error_code
-        said = ": ".join(part for part in (code, notification.error_detail) if part)
+        said = ": ".join(part for part in (code, error_in_words(notification)) if part)
         level = "bad" if status == Status.FAILED else ""
         yield Event(
-            notification.settled_at, say("It is {status}", status=status.value), said, level
+            notification.settled_at, say("It is {status}", status=word(status.value)), said, level
         )
 
 

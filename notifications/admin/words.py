@@ -12,15 +12,18 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
+from .. import preference, suppression
 from ..addresses import SCHEME_AND_HOST
-from ..labels import say
+from ..enums import SuppressionReason
+from ..labels import say, spoken, word
+from ..models import Notification
 from ..pipeline.explain import Waiting
 
 
 def badge(status: str) -> SafeString:
     """The status as a coloured word; the word alone says everything the colour does."""
     return format_html(
-        '<span class="notification-status notification-status-{}">{}</span>', status, status
+        '<span class="notification-status notification-status-{}">{}</span>', status, word(status)
     )
 
 
@@ -58,10 +61,22 @@ def in_words(waiting: Waiting | None) -> str:
     if waiting is None:
         return say("nothing")
     if waiting.until is None:
-        return waiting.detail
-    return say(
-        "{detail}, until {time}", detail=waiting.detail, time=moment(waiting.until, "seconds")
-    )
+        return str(spoken(waiting.detail))
+    detail, time = spoken(waiting.detail), moment(waiting.until, "seconds")
+    return say("{detail}, until {time}", detail=detail, time=time)
+
+
+def error_in_words(notification: Notification) -> str:
+    """What is said of its error: ours in the language of the reader, a provider's as it said it."""
+    detail = notification.error_detail
+    match notification.error_code:
+        case suppression.ERROR_CODE:
+            known = [suppression.detail_of(reason) for reason in SuppressionReason]
+        case preference.ERROR_CODE:
+            known = [preference.detail_of(notification.category)]
+        case _:
+            return str(word(detail)) if detail else ""
+    return next((str(spoken(text)) for text in known if text == detail), detail)
 
 
 def listed(values: Mapping[str, str]) -> SafeString:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from celery import current_app
+from django.utils.text import capfirst
 
 from ..enums import CircuitState, Scope, WaitReason
-from ..labels import counted, say
+from ..labels import counted, say, spoken, word
 from .backlog import Reason
 from .overview import Overview
 from .words import amount, duration, per_minute, scope_in_words
@@ -84,7 +85,7 @@ def _parts(seen: Overview) -> Iterator[Finding]:
         advice = say(
             "Nothing accepted is lost meanwhile; workers go on by themselves when it is back."
         )
-        text = say("The broker {detail}.", detail=seen.broker.detail)
+        text = say("The broker {detail}.", detail=spoken(seen.broker.detail))
         yield Finding(Level.BAD, text, advice)
     lapsed = sum(held.lapsed for held in seen.backlog.lanes.values())
     if lapsed:
@@ -97,14 +98,14 @@ def _circuits(seen: Overview) -> Iterator[Finding]:
     for provider in seen.providers:
         circuit = provider.circuit
         if circuit and circuit.state is not CircuitState.CLOSED:
-            reason = f" ({circuit.reason.replace('_', ' ')})" if circuit.reason else ""
+            reason = f" ({word(circuit.reason.replace('_', ' '))})" if circuit.reason else ""
             is_open = circuit.state is CircuitState.OPEN
             yield Finding(
                 Level.BAD if is_open else Level.WARN,
                 say(
                     "The circuit of {provider} is {state}: {effect}",
                     provider=provider.name,
-                    state=f"{circuit.state.label}{reason}",
+                    state=f"{word(circuit.state.label)}{reason}",
                     effect=say("it is not asked.")
                     if is_open
                     else say("one message at a time tries it."),
@@ -128,7 +129,7 @@ def _lateness(seen: Overview) -> Iterator[Finding]:
         late = lane_held.due_for or 0.0
         is_stuck = seen.workers and lane.channel in held and not _is_paused(seen, lane.channel)
         if late > LATE_SECONDS and is_stuck:
-            name = f"{lane.channel.label}, {lane.priority.label}"
+            name = f"{word(lane.channel.label)}, {word(lane.priority.label)}"
             text = say("{lane}: the oldest is due for {time}.", lane=name, time=duration(late))
             advice = say("Start more workers, or see below what it waits for.")
             yield Finding(Level.BAD if late > LATE_SECONDS * 5 else Level.WARN, text, advice)
@@ -168,7 +169,7 @@ def _pauses(seen: Overview) -> Iterator[Finding]:
         if seen.is_draining and scope == Scope.CHANNEL:
             continue
         count = waiting.get(f"{scope}:{subject}", 0)
-        text = say("{subject} is paused", subject=f"{scope.capitalize()} {subject}")
+        text = say("{subject} is paused", subject=capfirst(scope_in_words(f"{scope}:{subject}")))
         because = f": {reason}" if reason else ""
         waits = counted("{count} waits", "{count} wait", count, count=amount(count))
         held = f"; {waits}" if count else ""
@@ -189,7 +190,7 @@ def _waits(seen: Overview) -> Iterator[Finding]:
 
 def _wait(reason: Reason, count: str) -> tuple[str, str] | None:
     scope = scope_in_words(reason.scope)
-    named = {"count": count, "channel": reason.channel.label, "scope": scope}
+    named = {"count": count, "channel": word(reason.channel.label), "scope": scope}
     match reason.reason:
         case WaitReason.RECONCILE:
             return (
@@ -209,7 +210,7 @@ def _growth(seen: Overview) -> Iterator[Finding]:
         if forecast.grows > max(1.0, forecast.leaves * 0.1) and forecast.waiting > 1000:
             text = say(
                 "The backlog of {channel} grows by {rate}: more comes than leaves.",
-                channel=forecast.channel.label,
+                channel=word(forecast.channel.label),
                 rate=per_minute(forecast.grows),
             )
             yield Finding(Level.WARN, text, say("See what it waits for."))

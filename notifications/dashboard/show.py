@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..enums import Channel, CircuitState
-from ..labels import label, say
+from ..labels import label, say, spoken, word
 from .backlog import Held
 from .charts import Chart, Value
 from .overview import RECENT_MINUTES, Forecast, Fullness, Overview, Provider
@@ -37,7 +37,7 @@ def sections(seen: Overview) -> dict[str, Any]:
         "tiles": list(_tiles(seen)),
         "charts": [_chart(chart) for chart in seen.charts],
         "latencies": [
-            (Channel(c).label, [_seconds(v) for v in v3]) for c, v3 in seen.latency.items()
+            (word(Channel(c).label), [_seconds(v) for v in v3]) for c, v3 in seen.latency.items()
         ],
         "lanes": list(_lanes(seen)),
         "reasons": list(_reasons(seen)),
@@ -45,12 +45,13 @@ def sections(seen: Overview) -> dict[str, Any]:
         "providers": [_provider(p) for p in seen.providers],
         "limits": [_limit(limit) for limit in seen.limits],
         "pauses": [
-            {"scope": scope, "subject": subject, "reason": reason}
+            {"scope": scope, "subject": subject, "reason": reason, "kind": word(scope)}
             for (scope, subject), reason in seen.pauses.items()
         ],
         "workers": [(worker.name, duration(max(0.0, worker.seconds))) for worker in seen.workers],
+        "broker": spoken(seen.broker.detail),
         "failures": [
-            (f.times, amount(f.times), f.code, f.provider, Channel(f.channel).label)
+            (f.times, amount(f.times), f.code, f.provider, word(Channel(f.channel).label))
             for f in seen.failures
         ],
     }
@@ -89,7 +90,7 @@ def _chart(chart: Chart) -> dict[str, Any]:
 
 
 def _line_title(chart: Chart, line: str) -> str:
-    return line if chart.unit == "seconds" else str(Channel(line).label)
+    return line if chart.unit == "seconds" else str(word(Channel(line).label))
 
 
 def _summary(chart: Chart, show: Any) -> str:
@@ -119,8 +120,8 @@ def _lanes(seen: Overview) -> Iterator[dict[str, Any]]:
     for lane, held in seen.backlog.lanes.items():
         if held.unfinished:
             yield {
-                "channel": lane.channel,
-                "priority": lane.priority,
+                "channel": word(lane.channel.label),
+                "priority": word(lane.priority.label),
                 "waiting": _count(held, held.waiting),
                 "scheduled": amount(held.scheduled) if held.scheduled else "",
                 "retrying": _count(held, held.retrying),
@@ -153,7 +154,7 @@ def _reasons(seen: Overview) -> Iterator[tuple[str, str, str, dict[str, str] | N
         scope, _, subject = reason.scope.partition(":")
         is_pause = (scope, subject) in seen.pauses
         pause = {"scope": scope, "subject": subject} if is_pause else None
-        yield amount(count), str(reason.channel.label), told, pause
+        yield amount(count), str(word(reason.channel.label)), told, pause
 
 
 def _forecast(forecast: Forecast) -> dict[str, str]:
@@ -167,7 +168,7 @@ def _forecast(forecast: Forecast) -> dict[str, str]:
     else:
         done = say("grows by {rate}", rate=per_minute(forecast.grows))
     return {
-        "channel": str(forecast.channel.label),
+        "channel": str(word(forecast.channel.label)),
         "waiting": amount(forecast.waiting),
         "comes": per_minute(forecast.comes),
         "leaves": per_minute(forecast.leaves),
@@ -180,11 +181,11 @@ def _provider(provider: Provider) -> dict[str, Any]:
     circuit = provider.circuit
     return {
         "provider": provider,
-        "state": circuit.state.label if circuit else say("not watched"),
+        "state": word(circuit.state.label) if circuit else say("not watched"),
         "level": _level(circuit.state) if circuit else "",
         "since": circuit.since if circuit else None,
-        "reason": circuit.reason.replace("_", " ") if circuit else "",
-        "channels": ", ".join(str(Channel(c).label) for c in provider.channels),
+        "reason": word(circuit.reason.replace("_", " ")) if circuit and circuit.reason else "",
+        "channels": ", ".join(str(word(Channel(c).label)) for c in provider.channels),
         "attempts": amount(provider.attempts),
         "success": "" if provider.success is None else f"{provider.success:.1%}",
         "pace": _pace(provider),
@@ -207,6 +208,7 @@ def _limit(limit: Fullness) -> dict[str, Any]:
     percent = limit.percent
     return {
         "limit": limit,
+        "kind": word(limit.scope),
         "percent": percent,
         "level": "warn" if percent is not None and percent >= 90 else "",
     }

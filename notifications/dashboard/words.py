@@ -1,7 +1,8 @@
 """Numbers and times as they are read at a glance."""
 
 from ..enums import WaitReason
-from ..labels import say
+from ..labels import say, spoken
+from ..pipeline.scopes import in_table
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -44,7 +45,7 @@ def duration(seconds: float) -> str:
 
 def scope_in_words(scope: str) -> str:
     """`provider:smtp` as `provider smtp`, and a limit with its rate."""
-    return scope.replace(":", " ", 1).replace(":", ", ")
+    return str(spoken(in_table(scope)))
 
 
 def reason_in_words(reason: WaitReason, scope: str, code: str) -> str:

@@ -8,6 +8,7 @@ from celery import current_app
 from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 
+from ..labels import a_word, phrase
 from ..models import Worker
 
 BROKER_SECONDS = 1.0
@@ -31,7 +32,9 @@ def check_all() -> list[Part]:
 def check_broker() -> Part:
     """Whether the broker answers; known within about a second."""
     error = _probe.run(BROKER_SECONDS)
-    return Part("broker", not error, f"cannot be reached ({error})" if error else "reachable")
+    if error:
+        return Part("broker", False, phrase("cannot be reached ({error})", error=a_word(error)))
+    return Part("broker", True, phrase("reachable"))
 
 
 def _database() -> Part:

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from ..enums import Channel, Priority, State, Status
 from ..exceptions import NotPossible
+from ..labels import Phrase, a_word, phrase
 from ..models import Batch, Notification
 from ..querysets import NotificationQuerySet
 from . import database, relay
@@ -24,7 +25,7 @@ def cancel(notification: Notification) -> Notification:
     if cancelled:
         database.on_commit(lambda: _tell_cancelled([(current.pk, current.channel)]))
     elif not asked:
-        raise NotPossible(current.status, f"it is {current.status} and cannot be cancelled")
+        raise NotPossible(current.status, _why_no_cancel(current.status))
     return current
 
 
@@ -78,10 +79,20 @@ def retry_many(rows: NotificationQuerySet, *, accept_duplicate_risk: bool = Fals
     return ids
 
 
-def _why_no_retry(status: Status) -> str:
+def _why_no_cancel(status: Status) -> Phrase:
+    return phrase("it is {status} and cannot be cancelled", status=a_word(status.value))
+
+
+def _why_no_retry(status: Status) -> Phrase:
     if status == Status.UNKNOWN:
-        return "it may have been delivered; set accept_duplicate_risk to true to send it again"
-    return f"it is {status}; only {', '.join(RETRYABLE)} can be retried"
+        return phrase(
+            "it may have been delivered; set accept_duplicate_risk to true to send it again"
+        )
+    return phrase(
+        "it is {status}; only {retryable} can be retried",
+        status=a_word(status.value),
+        retryable=", ".join(RETRYABLE),
+    )
 
 
 def _fresh(notification: Notification) -> Notification:

@@ -11,6 +11,7 @@ from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from ..enums import Channel, Priority, Scope, State, WaitReason
+from ..labels import Phrase, phrase, phrase_of
 from ..lifecycle import FRESH, IN_FLIGHT, TRIED, WAITING
 from ..models import Endpoint, Notification
 from . import capacity, route
@@ -35,7 +36,7 @@ def waiting(
     if row.state == State.UNKNOWN:
         return _of_unknown(row)
     if row.state == State.IN_DIGEST and row.digest:
-        detail = "it is gathered with others of its digest, which closes then"
+        detail = phrase("it is gathered with others of its digest, which closes then")
         scope = f"digest:{row.digest.key}"
         return Waiting(WaitReason.DIGEST, scope, row.digest.closes_at, detail)
     if row.state in IN_FLIGHT:
@@ -46,7 +47,7 @@ def waiting(
 
 
 def of_quiet_hours(until: datetime) -> Waiting:
-    detail = "its recipient has quiet hours until then"
+    detail = phrase("its recipient has quiet hours until then")
     return Waiting(WaitReason.QUIET_HOURS, "", until, detail)
 
 
@@ -54,9 +55,14 @@ def _of_unknown(row: Notification) -> Waiting:
     scope = _scope(Scope.PROVIDER, row.provider)
     until = _asked_at(row)
     if until:
-        detail = f"an attempt's outcome is not known: {row.provider} is asked what became of it"
+        detail = phrase(
+            "an attempt's outcome is not known: {provider} is asked what became of it",
+            provider=row.provider,
+        )
     else:
-        detail = "an attempt's outcome is not known: a receipt may tell, or retry it by hand"
+        detail = phrase(
+            "an attempt's outcome is not known: a receipt may tell, or retry it by hand"
+        )
     return Waiting(WaitReason.RECONCILE, scope, until, detail)
 
 
@@ -73,8 +79,8 @@ def _of_lapsed(row: Notification, holds: Holds) -> Waiting | None:
     if row.lease_until is None or row.lease_until > holds.now:
         return None
     if row.state == State.LEASED:
-        return _queue(row, None, "the worker that held it is gone; it goes back in line")
-    detail = "the worker that was sending it is gone; what became of it is being settled"
+        return _queue(row, None, phrase("the worker that held it is gone; it goes back in line"))
+    detail = phrase("the worker that was sending it is gone; what became of it is being settled")
     return Waiting(WaitReason.RECONCILE, _scope(Scope.PROVIDER, row.provider), None, detail)
 
 
@@ -82,10 +88,11 @@ def _of_waiting(row: Notification, holds: Holds, ahead: int | None) -> Waiting:
     # What nothing has put off is due, whichever of two clocks is a moment ahead.
     is_later = row.due_at > holds.now and bool(row.wait_reason or row.state != State.QUEUED)
     if row.expires_at and row.expires_at <= holds.now:
-        return _queue(row, None, "its expires_at has passed; it is about to end as expired")
+        passed = phrase("its expires_at has passed; it is about to end as expired")
+        return _queue(row, None, passed)
     if is_later and row.state == State.SCHEDULED:
         channel = _scope(Scope.CHANNEL, row.channel)
-        return Waiting(WaitReason.SCHEDULED, channel, row.due_at, "its send_at is later")
+        return Waiting(WaitReason.SCHEDULED, channel, row.due_at, phrase("its send_at is later"))
     candidates, version = route.candidates(row), row.template_version_id
     held = holds.on_all(row.channel, candidates, row.tenant.name, version)
     if is_later:
@@ -108,10 +115,10 @@ def _of_put_off(row: Notification, holds: Holds, held: Waiting | None) -> Waitin
     if row.wait_reason in (WaitReason.CIRCUIT_OPEN, WaitReason.PAUSED):
         return _over(row)
     if route.is_pointed(row):
-        return _queue(row, row.due_at, "it has its turn then")
+        return _queue(row, row.due_at, phrase("it has its turn then"))
     if row.state == State.RETRY_WAIT:
         return _of_backoff(row)
-    return _queue(row, row.due_at, "it has been put off")
+    return _queue(row, row.due_at, phrase("it has been put off"))
 
 
 def _of_receiver(row: Notification) -> Waiting:
@@ -120,10 +127,13 @@ def _of_receiver(row: Notification) -> Waiting:
     if found is None or not found.is_active:
         return _over(row)
     if found.failing_since is None:
-        detail = "its endpoint failed, or its secret could not be read; it is tried again"
+        detail = phrase("its endpoint failed, or its secret could not be read; it is tried again")
     else:
         since = f"{found.failing_since:%Y-%m-%d %H:%M:%S} UTC"
-        detail = f"its endpoint does nothing but fail since {since}; one message at a time tries it"
+        detail = phrase(
+            "its endpoint does nothing but fail since {since}; one message at a time tries it",
+            since=since,
+        )
     return Waiting(WaitReason.CIRCUIT_OPEN, row.wait_scope, row.due_at, detail)
 
 
@@ -131,31 +141,40 @@ def _of_limited(row: Notification, holds: Holds) -> Waiting:
     ways = [(row.channel, provider, row.tenant.name) for provider in route.candidates(row)]
     if row.wait_scope not in {limit.key for way in ways for limit in holds.limits(*way)}:
         return _over(row)
-    detail = f"the limit {in_words(row.wait_scope)} was used up; it has its turn then"
+    what = in_words(row.wait_scope)
+    detail = phrase("the limit {what} was used up; it has its turn then", what=what)
     return Waiting(WaitReason.RATE_LIMIT, row.wait_scope, row.due_at, detail)
 
 
 def _over(row: Notification) -> Waiting:
     """What it was put off for is there no longer; it was told to come back at its time."""
     what = in_words(row.wait_scope)
-    return _queue(row, row.due_at, f"{what} held it up and does so no longer; it goes on then")
+    detail = phrase("{what} held it up and does so no longer; it goes on then", what=what)
+    return _queue(row, row.due_at, detail)
 
 
 def _of_backoff(row: Notification) -> Waiting:
     scope = _scope(Scope.PROVIDER, row.provider)
-    came_to = row.error_code or "nothing"
-    detail = f"attempt {row.attempt_count} came to {came_to}; the next is due then"
+    detail = phrase(
+        "attempt {number} came to {code}; the next is due then",
+        number=row.attempt_count,
+        code=row.error_code or phrase("nothing"),
+    )
     return Waiting(WaitReason.BACKOFF, scope, row.due_at, detail)
 
 
 def _of_due(row: Notification, holds: Holds, ahead: int | None) -> Waiting:
     if not holds.has_any_worker:
-        return _queue(row, None, f"no worker has been seen in the last {LIVE_SECONDS:.0f} s")
+        seconds = f"{LIVE_SECONDS:.0f}"
+        nobody = phrase("no worker has been seen in the last {seconds} s", seconds=seconds)
+        return _queue(row, None, nobody)
     if not holds.has_worker(row.channel, row.priority):
         lane = f"{row.channel}.{Priority(row.priority).label}"
-        return _queue(row, None, f"no worker reads the queue notifications.{lane}")
+        queue = f"notifications.{lane}"
+        return _queue(row, None, phrase("no worker reads the queue {queue}", queue=queue))
     ahead = _ahead(row) if ahead is None else ahead
-    return _of_crowd(row, holds, ahead) or _queue(row, None, f"it is due; {_many(ahead)}")
+    due = phrase("it is due; {ahead}", ahead=_many(ahead))
+    return _of_crowd(row, holds, ahead) or _queue(row, None, due)
 
 
 def _of_crowd(row: Notification, holds: Holds, ahead: int) -> Waiting | None:
@@ -165,7 +184,11 @@ def _of_crowd(row: Notification, holds: Holds, ahead: int) -> Waiting | None:
         return None
     seconds = ahead / tightest.rate
     until = holds.now + timedelta(seconds=seconds) if ahead <= AHEAD_MAX else None
-    detail = f"{_many(ahead)}, and no more go than {in_words(tightest.key)} allows"
+    detail = phrase(
+        "{ahead}, and no more go than the limit {what} allows",
+        ahead=_many(ahead),
+        what=in_words(tightest.key),
+    )
     return Waiting(WaitReason.RATE_LIMIT, tightest.key, until, detail)
 
 
@@ -185,16 +208,26 @@ def _ahead(row: Notification) -> int:
     return int(first.aggregate(count=Count("pk", filter=Q(due_at__lte=Now())))["count"])
 
 
-def _many(ahead: int) -> str:
+def _many(ahead: int) -> Phrase:
     if ahead > AHEAD_MAX:
-        return f"more than {AHEAD_MAX:,} of its tenant are ahead of it"
-    return f"{ahead:,} of its tenant {'is' if ahead == 1 else 'are'} ahead of it"
+        return phrase("more than {most} of its tenant are ahead of it", most=f"{AHEAD_MAX:,}")
+    return phrase_of(
+        "{count} of its tenant is ahead of it",
+        "{count} of its tenant are ahead of it",
+        ahead,
+        count=f"{ahead:,}",
+    )
 
 
-def _queue(row: Notification, until: datetime | None, detail: str) -> Waiting:
+def _queue(row: Notification, until: datetime | None, detail: Phrase) -> Waiting:
     if route.is_pointed(row):
-        asked = f"{row.provider} has refused it; {in_words(row.wait_scope)} is asked next"
-        return Waiting(WaitReason.QUEUE, row.wait_scope, until, f"{asked}; {detail}")
+        asked = phrase(
+            "{provider} has refused it; {following} is asked next; {detail}",
+            provider=row.provider,
+            following=in_words(row.wait_scope),
+            detail=detail,
+        )
+        return Waiting(WaitReason.QUEUE, row.wait_scope, until, asked)
     return Waiting(WaitReason.QUEUE, _scope(Scope.CHANNEL, row.channel), until, detail)
 
 

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from ..conf import get_settings
 from ..enums import Channel, CircuitState, Priority, WaitReason
 from ..gates import get_breaker, get_limiter
+from ..labels import Phrase, a_word, phrase
 from ..messages import Limit, Pace, Want
 from ..models import Worker
 from ..providers.registry import get_provider
@@ -35,7 +36,7 @@ class Waiting:
     reason: WaitReason
     scope: str
     until: datetime | None
-    detail: str
+    detail: Phrase
 
 
 class Holds:
@@ -124,7 +125,11 @@ class Holds:
         if scope is None:
             return None
         is_off = tenant in self._policy.disabled
-        detail = f"{in_words(scope)} is {'switched off' if is_off else 'paused'}"
+        what = in_words(scope)
+        if is_off:
+            detail = phrase("{what} is switched off", what=what)
+        else:
+            detail = phrase("{what} is paused", what=what)
         return Waiting(WaitReason.PAUSED, scope, None, detail)
 
     def _circuit(self, provider: str) -> Waiting | None:
@@ -134,10 +139,17 @@ class Holds:
         circuit = get_breaker().state(provider)
         if circuit.state is CircuitState.CLOSED:
             return None
-        since = f" since {circuit.since:%Y-%m-%d %H:%M:%S} UTC" if circuit.since else ""
-        detail = (
-            f"the circuit of {provider} is open{since} ({circuit.reason}); one message tries it"
-        )
+        named = {"provider": provider, "reason": a_word(circuit.reason.replace("_", " "))}
+        if circuit.since:
+            detail = phrase(
+                "the circuit of {provider} is open since {since} ({reason}); one message tries it",
+                since=f"{circuit.since:%Y-%m-%d %H:%M:%S} UTC",
+                **named,
+            )
+        else:
+            detail = phrase(
+                "the circuit of {provider} is open ({reason}); one message tries it", **named
+            )
         until = max(circuit.until or self.now, self.now)
         return Waiting(WaitReason.CIRCUIT_OPEN, route.scope_of(provider), until, detail)
 
@@ -146,7 +158,10 @@ class Holds:
         if not held:
             return None
         until = self.now + timedelta(seconds=held)
-        detail = f"{provider} refused to be sent so much so fast, and asked to be left alone"
+        detail = phrase(
+            "{provider} refused to be sent so much so fast, and asked to be left alone",
+            provider=provider,
+        )
         return Waiting(WaitReason.RATE_LIMIT, route.scope_of(provider), until, detail)
 
     def _spent(self, limits: tuple[Limit, ...]) -> Waiting | None:
@@ -159,7 +174,7 @@ class Holds:
         if grant.units or grant.retry_after <= LONG_SECONDS:
             return None
         until = self.now + timedelta(seconds=grant.retry_after)
-        detail = f"the limit {in_words(grant.limited_by)} is used up"
+        detail = phrase("the limit {what} is used up", what=in_words(grant.limited_by))
         return Waiting(WaitReason.RATE_LIMIT, grant.limited_by, until, detail)
 
 

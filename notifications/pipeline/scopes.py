@@ -19,6 +19,14 @@ def in_words(scope: str) -> Phrase:
     return phrase("of {what} ({rate})", what=what, rate=rate)
 
 
+def in_table(scope: str) -> Phrase:
+    """`channel:email:50/s` as `channel email, 50/s`: where it stands alone."""
+    kind, _, rest = scope.partition(":")
+    name, _, rate = rest.partition(":")
+    what = _named(kind, name)
+    return phrase("{what}, {rate}", what=what, rate=rate) if rate else what
+
+
 def _named(kind: str, name: str) -> Phrase:
     match kind:
         case Scope.CHANNEL:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from ..enums import Priority
 from ..models import Notification
 
 CONTENT = ("subject", "body", "html", "event", "payload")
@@ -64,7 +65,7 @@ def _value(row: Notification, name: str) -> Any:
         case "tenant":
             return row.tenant.name
         case "priority":
-            return row.get_priority_display()
+            return Priority(row.priority).label
         case "status":
             return row.status.value
         case "to" | "template" | "metadata" | "idempotency_key" | "send_at" | "expires_at":

@@ -44,7 +44,7 @@ def test_an_email_shows_who_it_is_from_and_goes_to_with_recipients_masked(
     )
     text = page(admin_client, row)
     shown = parts(text)
-    assert shown["from"] == "Shop &lt;shop@example.com&gt;"
+    assert shown["sender"] == "Shop &lt;shop@example.com&gt;"
     assert shown["cc"] == "g…@example.com"
     assert shown["bcc"] == "a…@example.org, k…@example.org"
     assert shown["reply to"] == "Shop &lt;answers@shop.example.com&gt;"

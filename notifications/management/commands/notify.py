@@ -13,7 +13,7 @@ from celery.app import app_or_default
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.timezone import localtime
 
-from ...enums import Channel, Priority, Status
+from ...enums import Channel, Priority, ReceiptState, Status
 from ...exceptions import InvalidNotification, NotificationError
 from ...models import Notification
 from ...pipeline import explain, waits
@@ -154,7 +154,10 @@ def _events(row: Notification) -> Iterator[Event]:
         took = f"attempt {attempt.number} by {attempt.provider}, {attempt.duration_ms} ms"
         yield attempt.finished_at, f"{took}: {attempt.outcome}" + (f" ({why})" if why else "")
     for receipt in row.receipts.all():
-        yield receipt.occurred_at, f"receipt of {receipt.provider}: {receipt.get_kind_display()}"
+        yield (
+            receipt.occurred_at,
+            f"receipt of {receipt.provider}: {ReceiptState(receipt.kind).label}",
+        )
 
 
 def _because(row: Notification) -> str:
