@@ -8,10 +8,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.translation import override
 
 from notifications import notify_many
 from notifications.enums import CircuitState, Priority, State, WaitReason
 from notifications.gates import get_breaker, get_pacer
+from notifications.labels import spoken
 from notifications.messages import Tally
 from notifications.models import (
     Notification,
@@ -90,6 +92,14 @@ def test_in_line_it_says_how_many_of_its_tenant_are_ahead() -> None:
     found = told(last)
     assert (found.reason, found.scope, found.until) == (WaitReason.QUEUE, "channel:sms", None)
     assert "2 of its tenant are ahead of it" in found.detail
+
+
+def test_it_is_english_whatever_language_is_active_and_can_be_said_in_that_one() -> None:
+    row = sms()
+    with override("de"):
+        detail = told(row).detail
+        assert detail == "it is due; 0 of its tenant are ahead of it"
+        assert spoken(detail) == "sie ist fällig; 0 ihres Mandanten stehen vor ihr"
 
 
 def test_of_very_many_ahead_it_counts_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
