@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from ..dashboard.words import amount
 from ..enums import Channel, JobState, Priority
-from ..labels import label, say
+from ..labels import label, say, words
 from ..models import Import, Template, Tenant
 from ..pipeline import uploads
 from ..pipeline.import_plan import DEFAULTS, Plan, parse_delimiter, parse_mapping, parse_rate
@@ -43,7 +43,7 @@ class UploadForm(forms.Form):
     channel = forms.ChoiceField(
         required=False,
         label=label("channel"),
-        choices=[*NONE, *Channel.choices],
+        choices=[*NONE, *words(Channel.choices)],
         help_text=label("Of rows that name none."),
     )
     template = forms.CharField(
@@ -55,7 +55,7 @@ class UploadForm(forms.Form):
     priority = forms.ChoiceField(
         required=False,
         label=label("priority"),
-        choices=[*NONE, *((p.label, p.label) for p in Priority)],
+        choices=[*NONE, *words((p.label, p.label) for p in Priority)],
         help_text=label("Of rows that name none."),
     )
     columns = forms.CharField(
