@@ -63,6 +63,10 @@ class ReceiptState(IntegerChoices):
         return self.value - self.value % 10
 
 
+NOT_ARRIVED = frozenset({ReceiptState.UNDELIVERED, ReceiptState.BOUNCED})
+"""What says that it did not arrive."""
+
+
 class Status(TextChoices):
     """What the outside sees: a function of `State` and `ReceiptState` (see `lifecycle`)."""
 

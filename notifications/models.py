@@ -11,6 +11,7 @@ from django.utils.functional import cached_property
 from uuid_utils.compat import uuid7
 
 from .enums import (
+    NOT_ARRIVED,
     AttemptOutcome,
     Channel,
     CircuitState,
@@ -403,6 +404,11 @@ class Notification(models.Model):
                 fields=("id",),
                 condition=Q(state__in=sorted(UNSENT)),
                 name="notifications_unsent_idx",
+            ),
+            models.Index(
+                fields=("id",),
+                condition=Q(receipt_state__in=sorted(NOT_ARRIVED)),
+                name="notifications_not_arrived_idx",
             ),
             models.Index(
                 fields=("channel", "priority"),

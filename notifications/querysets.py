@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from . import prepared
 from .columns import Among, Column, Found, InState, Slot
-from .enums import ReceiptState, State, Status, SuppressionReason
+from .enums import NOT_ARRIVED, ReceiptState, State, Status, SuppressionReason
 from .labels import phrase
 from .lifecycle import IN_FLIGHT, MOVES, UNSENT, WAITING, Move, states_of
 from .settlements import PROVEN, Settlement, settle
@@ -76,6 +76,13 @@ class Literal(models.Value):
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         return f"'{State(self.value)}'", []
+
+
+class Number(models.Value):
+    """A number written into the SQL, for the same reason."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        return str(int(self.value)), []
 
 
 class Empty(models.Value):
@@ -247,8 +254,17 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         for state, found in receipts.items():
             if state not in whole:
                 query |= Q(state=state, receipt_state__in=sorted(found))
-        rows = self.in_states(UNSENT) if receipts and UNSENT.issuperset(receipts) else self
-        return rows.filter(query)
+        return self._near(set(statuses), receipts).filter(query)
+
+    def _near(
+        self, statuses: Collection[Status], states: Collection[State]
+    ) -> "NotificationQuerySet":
+        """Not much more than what has one of `statuses`, where an index knows the few that do."""
+        if states and UNSENT.issuperset(states):
+            return self.in_states(UNSENT)
+        if statuses == {Status.UNDELIVERED}:
+            return self.filter(receipt_state__in=[Number(kind) for kind in sorted(NOT_ARRIVED)])
+        return self
 
     def in_states(self, states: Collection[State]) -> "NotificationQuerySet":
         """Rows in one of `states`, said as the conditions of the partial indexes say it.

@@ -559,6 +559,12 @@ def test_on_sqlite_what_ended_unsent_is_found_by_its_index(status: str) -> None:
     assert "notifications_unsent_idx" in rows.explain()
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL is judged by what it reads")
+def test_on_sqlite_what_did_not_arrive_is_found_by_its_index() -> None:
+    rows = Notification.objects.with_status(Status.UNDELIVERED).order_by("-pk")
+    assert "notifications_not_arrived_idx" in rows.explain()
+
+
 @pytest.mark.postgres
 class TestAtSize:
     """What PostgreSQL plans for the list, once the table is too large to be read."""
@@ -569,12 +575,13 @@ class TestAtSize:
             cursor.execute(
                 "INSERT INTO notifications_notification (id, tenant_id, channel, priority, "
                 '"to", content, metadata, fingerprint, state, receipt_state, wait_reason, '
-                "wait_scope, cancel_requested, attempt_count, uncounted_attempts, abandon_count, "
-                "was_ambiguous, duplicate_risk, provider, provider_message_id, error_code, "
-                "error_detail, idempotency_key, category, trace, due_at, publish_at, created_at) "
+                "wait_scope, look_up_note, cancel_requested, attempt_count, uncounted_attempts, "
+                "abandon_count, was_ambiguous, duplicate_risk, provider, provider_message_id, "
+                "error_code, error_detail, idempotency_key, category, trace, due_at, publish_at, "
+                "created_at) "
                 "SELECT ('01900000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, "
                 "%s, 'email', 1, i || '@example.com', '{}', '{}', '', "
-                "'sent', 0, '', '', false, 1, 0, 0, false, false, 'smtp', '', '', '', "
+                "'sent', 0, '', '', '', false, 1, 0, 0, false, false, 'smtp', '', '', '', "
                 "'key-' || i, '', '', now(), now(), now() FROM generate_series(1, 40000) AS i",
                 [tenant.pk],
             )
@@ -603,6 +610,13 @@ class TestAtSize:
         Notification.objects.filter(pk__in=oldest).update(state=State.FAILED)
         for status in ("failed", "cancelled", "expired", "suppressed", "digested"):
             assert self.read(admin_client, {"status": status}) <= 10, status
+
+    def test_what_did_not_arrive_is_found_without_reading_what_did(
+        self, admin_client: Client
+    ) -> None:
+        oldest = Notification.objects.order_by("pk")[:1]
+        Notification.objects.filter(pk__in=oldest).update(receipt_state=ReceiptState.BOUNCED)
+        assert 1 <= self.read(admin_client, {"status": "undelivered"}) <= 10
 
     def test_what_waits_is_counted_from_the_newest_on(self, admin_client: Client) -> None:
         newest = Notification.objects.order_by("-pk")[:15_000]
