@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
+from botocore.loaders import create_loader
 from django.core.exceptions import ImproperlyConfigured
 
 from notifications.enums import Channel
@@ -57,6 +59,15 @@ def answer(request: Request) -> Answer | str:
         return refusal(400, word, f"Not {recipient}")
     [tag] = sent["EmailTags"]
     return Answer(200, json.dumps({"MessageId": f"0102-{tag['Value']}"}).encode())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _descriptions_are_read_once() -> Iterator[None]:
+    """Each session of botocore reads megabytes; a process has one, the tests many."""
+    loader = create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", lambda _: loader)
+        yield
 
 
 @pytest.fixture
