@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from notifications.models import Notification
 from tests.pipeline.test_prune import batch, notification
 
-NOTHING_ELSE = "0 results of tasks, 0 workers, 0 receipts of nothing known, 0 digests"
+NOTHING_ELSE = "0 results of tasks, 0 workers, 0 receipts of nothing known, 0 digests, 0 imports"
 
 pytestmark = pytest.mark.django_db
 
