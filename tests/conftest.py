@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, settings
 from kombu import Connection
 
 from notifications.gates import forget_gates
-from notifications.observability import minutes
+from notifications.observability import gauges, minutes
 from notifications.pipeline import forecast, policy
 from notifications.pipeline.publish import listeners
 from notifications.pipeline.window import forget_windows
@@ -100,6 +100,12 @@ def _servers_are_closed() -> Iterator[None]:
 def _counts_are_not_written() -> None:
     """By no thread of this process: it would write into a database that is the tests'."""
     minutes.is_automatic = False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _gauges_are_read_anew() -> None:
+    """However long a busy machine takes: else a test may be shown those of the test before."""
+    gauges.CHEAP_SECONDS = 60.0
 
 
 @pytest.fixture(autouse=True)

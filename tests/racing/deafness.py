@@ -4,20 +4,15 @@ What is left is what a reconnection gone wrong leaves: a process that lives, ans
 ticks, and believes to be reading its queues.
 """
 
+import os
 from typing import Any
 
-from celery.signals import worker_init
 from celery.worker.control import control_command
 
 from notifications.worker import watch
 
-PATIENCE_SECONDS = 4.0
-"""In such a worker: a test need not wait for as long as an operator."""
-
-
-@worker_init.connect
-def lose_patience(**_: Any) -> None:
-    watch.PATIENCE_SECONDS, watch.ASK_SECONDS = PATIENCE_SECONDS, 1.0
+# A test need not wait for as long as an operator.
+watch.PATIENCE_SECONDS, watch.ASK_SECONDS = float(os.environ["PATIENCE_SECONDS"]), 1.0
 
 
 @control_command()

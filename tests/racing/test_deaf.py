@@ -8,12 +8,13 @@ import pytest
 from celery import Celery
 
 from tests.processes import Process, Processes
-from tests.racing import deafness
 from tests.racing.stack import Stack
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
 WARNING = "taking a new connection"
+PATIENCE_SECONDS = 4.0
+"""Of the workers here: see `deafness`."""
 
 Options = dict[str, float]
 
@@ -33,6 +34,7 @@ def on_broker(
     def make(broker: str, options: Options | None = None, **settings: object) -> Stack:
         fixture = "empty_rabbitmq" if broker == "rabbitmq" else "empty_redis"
         env = production_env | {"CELERY_BROKER_URL": request.getfixturevalue(fixture)}
+        env["PATIENCE_SECONDS"] = str(PATIENCE_SECONDS)
         return Stack(processes, env, tmp_path, options, **settings)
 
     return make
@@ -85,6 +87,6 @@ def test_a_worker_is_not_blamed_for_queues_that_it_does_not_read(on_broker: OnBr
     arguments = ("--concurrency", "1", "--include", "tests.racing.deafness", "-Q", others)
     worker = stack.processes.worker(stack.env, *arguments)
     stack.accept(5)
-    time.sleep(5 + 2 * deafness.PATIENCE_SECONDS)
+    time.sleep(5 + 2 * PATIENCE_SECONDS)
     assert stack.waiting() == 5
     assert WARNING not in worker.text()
