@@ -81,7 +81,7 @@ def test_draining_what_was_relayed_is_measured_against_calls(stack: Stack) -> No
     assert 1 <= ids.product[0] <= 100
 
 
-@pytest.mark.processes
+@pytest.mark.long
 def test_draining_a_large_table_is_measured_against_a_small_one(stack: Stack) -> None:
     [row] = growth.run(stack, repeat=1, quick=True)
     assert is_measured(row)
@@ -130,7 +130,7 @@ def test_a_slow_provider_is_measured_against_itself_one_by_one(stack: Stack) -> 
     assert row.ratio > 2
 
 
-@pytest.mark.processes
+@pytest.mark.long
 def test_smtp_is_measured_against_another_queue_and_under_kills(stack: Stack) -> None:
     drained, alone, twice, parked = smtp.run(stack, repeat=1, quick=True)
     assert is_measured(drained)
