@@ -26,24 +26,22 @@ up: venv-dev
 demo: venv
 	@$(BIN)/python -m project.demo $(ARGS)
 
-# Three runs side by side, as each waits a lot; it fails with whichever fails. Hundreds of processes
+# Four runs side by side, as each waits a lot; it fails with whichever fails. Hundreds of processes
 # are started: none is to compile anew what another has compiled, whatever the shell says.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: venv-dev
-	@logs=$$(mktemp -d); \
-	TEST_DB=postgres TEST_PART=others $(BIN)/python -m pytest $(ARGS) >"$$logs/others" 2>&1 & \
-	others=$$!; \
-	TEST_DB=postgres TEST_PART=processes $(BIN)/python -m pytest $(ARGS) >"$$logs/processes" 2>&1 & \
-	processes=$$!; \
-	trap 'kill -INT $$others $$processes 2>/dev/null; wait; rm -rf "$$logs"' EXIT; \
+	@logs=$$(mktemp -d); started=; \
+	for run in "sqlite outside" "postgres others" "postgres processes"; do \
+		TEST_DB=$${run% *} TEST_PART=$${run#* } $(BIN)/python -m pytest $(ARGS) \
+			>"$$logs/$$run" 2>&1 & started="$$started $$!"; \
+	done; \
+	trap 'kill -INT $$started 2>/dev/null; wait; rm -rf "$$logs"' EXIT; \
 	trap 'exit 130' INT TERM; \
-	echo "On SQLite (two runs on PostgreSQL go on beside it, and are shown afterwards):"; \
-	TEST_DB=sqlite $(BIN)/python -m pytest $(ARGS); sqlite=$$?; \
-	wait $$others; others_ended=$$?; \
-	echo; echo "On PostgreSQL:"; cat "$$logs/others"; \
-	wait $$processes; processes_ended=$$?; \
-	echo; echo "On PostgreSQL, with many processes:"; cat "$$logs/processes"; \
-	exit $$((sqlite ? sqlite : others_ended ? others_ended : processes_ended))
+	echo "sqlite others (three more runs go on beside it, and are shown afterwards):"; \
+	TEST_DB=sqlite TEST_PART=others $(BIN)/python -m pytest $(ARGS); failed=$$?; \
+	for one in $$started; do wait $$one || failed=$$?; done; \
+	for log in "$$logs"/*; do echo; echo "$${log##*/}:"; cat "$$log"; done; \
+	exit $$failed
 
 # What `make test` leaves out.
 long: venv-dev

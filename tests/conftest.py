@@ -1,8 +1,9 @@
 """The harness: real servers, a database per run, the product's processes.
 
 TEST_DB=sqlite (the default) runs everything but the tests marked `postgres` or `processes`;
-TEST_DB=postgres runs those, and again what touches Django's database: TEST_PART=processes and =long
-only what is marked so, =others only the rest. Each server has a URL fixture (`redis_url`), which
+TEST_DB=postgres runs those, and again what touches Django's database. TEST_PART chooses a part: on
+PostgreSQL `processes` or `long`, which is what is marked so, on SQLite `outside`, which is OUTSIDE;
+on either `others`, which is the rest. Each server has a URL fixture (`redis_url`), which
 TEST_REDIS_URL and the like override, and a handle that faults can be put on (`redis_server`).
 """
 
@@ -25,7 +26,7 @@ from notifications.pipeline import forecast, policy
 from notifications.pipeline.publish import listeners
 from notifications.pipeline.window import forget_windows
 from notifications.worker.configure import queues
-from tests.processes import Processes, environment
+from tests.processes import ROOT, Processes, environment
 from tests.servers import running
 from tests.servers.postgres import Postgres, new_database
 from tests.servers.rabbitmq import RabbitMQ, is_installed
@@ -37,7 +38,13 @@ listeners.add("tests")
 ON_POSTGRES = os.environ.get("TEST_DB", "sqlite") == "postgres"
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 PARTS = ("long", "processes", "others")
-CHOSEN_PARTS = os.environ.get("TEST_PART", "").split() or PARTS
+OUTSIDE = (
+    *("acceptance", "browser", "canaries", "examples", "management", "moving", "ops", "package"),
+    "worker",
+)
+"""Tests that use the product from the outside: they wait more than they reckon."""
+
+CHOSEN_PARTS = os.environ.get("TEST_PART", "").split() or (*PARTS, "outside")
 
 
 # How fast an example is says more of what else the machine does than of the code.
@@ -57,15 +64,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if _needs_postgres(item):
                 item.add_marker(pytest.mark.skip(reason=reason))
-        return
-    chosen = [i for i in items if _differs_by_database(i) and _part_of(i) in CHOSEN_PARTS]
+        chosen = [item for item in items if _side_of(item) in CHOSEN_PARTS]
+    else:
+        chosen = [i for i in items if _differs_by_database(i) and _part_of(i) in CHOSEN_PARTS]
     config.hook.pytest_deselected(items=list(set(items) - set(chosen)))
     items[:] = chosen
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    # A part of the suite in which nothing differs by database is no failure of the second run.
-    if ON_POSTGRES and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+    # A part of the suite in which nothing differs by database is no failure of that run.
+    is_part = ON_POSTGRES or "TEST_PART" in os.environ
+    if is_part and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         session.exitstatus = pytest.ExitCode.OK
 
 
@@ -83,6 +92,11 @@ def _needs_postgres(item: pytest.Item) -> bool:
 def _part_of(item: pytest.Item) -> str:
     marked = (part for part in PARTS if item.get_closest_marker(part))
     return next(marked, "others")
+
+
+def _side_of(item: pytest.Item) -> str:
+    directory = item.path.relative_to(ROOT / "tests").parts[0]
+    return "outside" if directory in OUTSIDE else "others"
 
 
 def _is_django_case(item: pytest.Item) -> bool:
