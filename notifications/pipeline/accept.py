@@ -399,6 +399,8 @@ def _stored(call: Call, rows: Sequence[Row]) -> list[Stored]:
 
 
 def _after_commit(call: Call, rows: Sequence[Row]) -> None:
+    """First the rows go on their way: nobody who listens is to hold them up."""
+    _relay(rows)
     notification_accepted.send_robust(
         sender=Notification,
         notifications=SimpleLazyObject(lambda: [call.notification(row) for row in rows]),
@@ -408,6 +410,9 @@ def _after_commit(call: Call, rows: Sequence[Row]) -> None:
     suppress.tell_suppressed(
         (row["id"], row["channel"]) for row in rows if row["state"] == State.SUPPRESSED
     )
+
+
+def _relay(rows: Sequence[Row]) -> None:
     lanes: dict[tuple[Channel, Priority], list[UUID]] = defaultdict(list)
     due = [row for row in rows if row["state"] == State.QUEUED]
     relayed = [row for row in due if row["publish_at"] > row["due_at"]]

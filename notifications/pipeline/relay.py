@@ -28,9 +28,9 @@ QUEUE_MAX = 100_000
 REST_SECONDS = 5.0
 """How long nothing is tried after the broker failed."""
 
-HANDOVER_SECONDS = 0.002
-"""How long a caller lets a publishing thread that is at rest go first: no longer than it takes to
-wake. Without it the thread waits until the caller's request is at its end, or at a loss for work.
+HANDOVER_SECONDS = 0.003
+"""How long a caller lets a publishing thread that was at rest go first. Both would want the
+interpreter, and what is published can be under way while the caller writes its answer.
 """
 
 DISPATCH_SECONDS = 0.25
@@ -91,7 +91,7 @@ class Relay:
             self._count += len(ids)
             self._wake()
             if not self._busy and time.monotonic() >= self._gather_until:
-                self._changed.wait_for(lambda: self._busy, HANDOVER_SECONDS)
+                self._changed.wait_for(self._is_done, HANDOVER_SECONDS)
 
     def offer_dispatch(self) -> None:
         with self._changed:
@@ -101,7 +101,10 @@ class Relay:
 
     def flush(self, timeout: float) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: not self._has_work() and not self._busy, timeout)
+            return self._changed.wait_for(self._is_done, timeout)
+
+    def _is_done(self) -> bool:
+        return not self._has_work() and not self._busy
 
     def _has_work(self) -> bool:
         return self._count > 0 or self._is_dispatch_wanted
@@ -127,7 +130,6 @@ class Relay:
             self._wait_for_work()
             gathered, self._waiting = self._waiting, defaultdict(list)
             self._count, self._busy = 0, True
-            self._changed.notify_all()
             dispatch = self._is_dispatch_due()
             if dispatch:
                 self._is_dispatch_wanted = False
