@@ -63,6 +63,9 @@ class ReceiptState(IntegerChoices):
         return self.value - self.value % 10
 
 
+UNPROVEN = frozenset({ReceiptState.NONE, ReceiptState.ACCEPTED, ReceiptState.IN_TRANSIT})
+"""What leaves open whether it arrived."""
+
 NOT_ARRIVED = frozenset({ReceiptState.UNDELIVERED, ReceiptState.BOUNCED})
 """What says that it did not arrive."""
 

@@ -52,6 +52,9 @@ SETTLING = frozenset({S.DISPATCHING, S.UNKNOWN})
 TERMINAL = frozenset({S.SENT, S.FAILED, S.CANCELLED, S.EXPIRED, S.SUPPRESSED, S.DIGESTED})
 """No worker touches these again of itself."""
 
+LATER = frozenset({S.SCHEDULED, S.IN_DIGEST})
+"""Waits for a time that somebody has set."""
+
 UNSENT = TERMINAL - {S.SENT}
 """At their end without having been sent: few, and what an operator looks for."""
 

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from .enums import (
     NOT_ARRIVED,
+    UNPROVEN,
     AttemptOutcome,
     Channel,
     CircuitState,
@@ -31,7 +32,7 @@ from .enums import (
     WaitReason,
 )
 from .fields import MomentField
-from .lifecycle import FRESH, IN_FLIGHT, MOVES, TRIED, UNSENT, Move, status_of
+from .lifecycle import FRESH, IN_FLIGHT, LATER, MOVES, TRIED, UNSENT, Move, status_of
 from .querysets import (
     APIKeyQuerySet,
     DigestQuerySet,
@@ -409,6 +410,16 @@ class Notification(models.Model):
                 fields=("id",),
                 condition=Q(receipt_state__in=sorted(NOT_ARRIVED)),
                 name="notifications_not_arrived_idx",
+            ),
+            models.Index(
+                fields=("id",),
+                condition=Q(state__in=[State.SENT], receipt_state__in=sorted(UNPROVEN)),
+                name="notifications_unproven_idx",
+            ),
+            models.Index(
+                fields=("id",),
+                condition=Q(state__in=sorted(LATER)),
+                name="notifications_scheduled_idx",
             ),
             models.Index(
                 fields=("channel", "priority"),

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from . import prepared
 from .columns import Among, Column, Found, InState, Slot
-from .enums import NOT_ARRIVED, ReceiptState, State, Status, SuppressionReason
+from .enums import NOT_ARRIVED, UNPROVEN, ReceiptState, State, Status, SuppressionReason
 from .labels import phrase
 from .lifecycle import IN_FLIGHT, MOVES, UNSENT, WAITING, Move, states_of
 from .settlements import PROVEN, Settlement, settle
@@ -262,9 +262,16 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """Not much more than what has one of `statuses`, where an index knows the few that do."""
         if states and UNSENT.issuperset(states):
             return self.in_states(UNSENT)
+        if statuses == {Status.SCHEDULED}:
+            return self.in_states(states)
         if statuses == {Status.UNDELIVERED}:
-            return self.filter(receipt_state__in=[Number(kind) for kind in sorted(NOT_ARRIVED)])
+            return self._told(NOT_ARRIVED)
+        if statuses == {Status.SENT}:
+            return self.in_states({State.SENT})._told(UNPROVEN)
         return self
+
+    def _told(self, kinds: Collection[ReceiptState]) -> "NotificationQuerySet":
+        return self.filter(receipt_state__in=[Number(kind) for kind in sorted(kinds)])
 
     def in_states(self, states: Collection[State]) -> "NotificationQuerySet":
         """Rows in one of `states`, said as the conditions of the partial indexes say it.

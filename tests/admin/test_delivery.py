@@ -560,9 +560,17 @@ def test_on_sqlite_what_ended_unsent_is_found_by_its_index(status: str) -> None:
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL is judged by what it reads")
-def test_on_sqlite_what_did_not_arrive_is_found_by_its_index() -> None:
-    rows = Notification.objects.with_status(Status.UNDELIVERED).order_by("-pk")
-    assert "notifications_not_arrived_idx" in rows.explain()
+@pytest.mark.parametrize(
+    ("status", "index"),
+    [
+        (Status.UNDELIVERED, "notifications_not_arrived_idx"),
+        (Status.SENT, "notifications_unproven_idx"),
+        (Status.SCHEDULED, "notifications_scheduled_idx"),
+    ],
+)
+def test_on_sqlite_what_is_rare_is_found_by_its_index(status: Status, index: str) -> None:
+    rows = Notification.objects.with_status(status).order_by("-pk")
+    assert index in rows.explain()
 
 
 @pytest.mark.postgres
@@ -617,6 +625,17 @@ class TestAtSize:
         oldest = Notification.objects.order_by("pk")[:1]
         Notification.objects.filter(pk__in=oldest).update(receipt_state=ReceiptState.BOUNCED)
         assert 1 <= self.read(admin_client, {"status": "undelivered"}) <= 10
+
+    def test_what_nobody_has_confirmed_is_found_without_reading_what_arrived(
+        self, admin_client: Client
+    ) -> None:
+        oldest = Notification.objects.earliest("pk")
+        others = Notification.objects.exclude(pk=oldest.pk)
+        others.update(receipt_state=ReceiptState.DELIVERED)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE notifications_notification")
+        assert 1 <= self.read(admin_client, {"status": "sent"}) <= 10
+        assert self.read(admin_client, {"status": "scheduled"}) == 0
 
     def test_what_waits_is_counted_from_the_newest_on(self, admin_client: Client) -> None:
         newest = Notification.objects.order_by("-pk")[:15_000]
