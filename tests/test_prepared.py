@@ -163,7 +163,7 @@ def test_a_new_backlog_is_found_by_its_keys_whatever_the_statistics_say() -> Non
         attempt(*rows)
         Notification.objects.hint([row.pk for row in rows], 30)
     assert len(plans) >= 5
-    assert all("notifications_notification_pkey" in plan for plan in plans), plans
+    assert [plan for plan in plans if "notifications_notification_pkey" not in plan] == []
 
 
 def _explain(
