@@ -1,10 +1,12 @@
-"""What is at an address that has been judged: bounded in size and in time, and nothing followed."""
+"""What is at an address of a service we know: bounded in size and in time, and nothing followed."""
 
+import re
 import time
 import urllib.request
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 CHUNK = 16 * 1024
 
@@ -15,6 +17,23 @@ class FetchFailed(Exception):
 
 class NotThere(FetchFailed):
     """It says that there is no such thing."""
+
+
+def is_at(url: str, host: re.Pattern[str]) -> bool:
+    """Whether it is https at such a host and its own port, however the URL may be read."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        url.isascii()
+        and not re.search(r"[\s\\]", url)
+        and parts.scheme == "https"
+        and port is None
+        and parts.netloc == parts.hostname  # neither user nor colon
+        and host.fullmatch(parts.netloc) is not None
+    )
 
 
 def download(url: str, most: int, seconds: float) -> bytes:

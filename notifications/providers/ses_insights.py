@@ -22,7 +22,7 @@ from botocore.parsers import ResponseParserError
 
 from ..enums import ReceiptState
 from ..messages import Message, Outcome, Pending, ProviderReceipt
-from .download import FetchFailed, download
+from .download import FetchFailed, download, is_at
 from .ses_receipts import COMPLAINT, ON_LIST, TAG
 
 logger = logging.getLogger(__name__)
@@ -159,19 +159,7 @@ class Insights:
 
 def is_of_s3(url: str) -> bool:
     """Whether Amazon S3 itself answers there."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    return (
-        url.isascii()
-        and not re.search(r"[\s\\]", url)
-        and parts.scheme == "https"
-        and port is None
-        and parts.netloc == parts.hostname  # neither user nor colon
-        and S3_HOST.fullmatch(parts.netloc) is not None
-    )
+    return is_at(url, S3_HOST)
 
 
 def _refused(error: ClientError, note: str) -> Pending | None:

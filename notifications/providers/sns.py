@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
 from ..exceptions import NotAuthentic, NotJudged
-from .download import FetchFailed, NotThere, download
+from .download import FetchFailed, NotThere, download, is_at
 
 __all__ = ["Certificates", "Fetch", "FetchFailed", "NotThere", "fetch", "is_of_sns"]
 
@@ -41,20 +41,7 @@ def fetch(url: str) -> bytes:
 
 def is_of_sns(url: str, path: re.Pattern[str]) -> bool:
     """Whether SNS itself answers there, under such a path."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    return (
-        url.isascii()
-        and not re.search(r"[\s\\]", url)
-        and parts.scheme == "https"
-        and port is None
-        and parts.netloc == parts.hostname  # neither user nor colon
-        and HOST.fullmatch(parts.netloc) is not None
-        and path.fullmatch(parts.path) is not None
-    )
+    return is_at(url, HOST) and path.fullmatch(urlsplit(url).path) is not None
 
 
 class Certificates:
