@@ -53,7 +53,7 @@ SECONDS = {
     "cost": (15, 20),
     "drain": (15, 25),
     "embedded": (5, 60),
-    "latency": (20, 46),
+    "latency": (100, 46),
     "relayed": (40, 28),
     "growth": (90, 40),
     "limit": (5, 42),

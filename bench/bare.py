@@ -72,7 +72,7 @@ class SendView(BareView):
 
 @cache
 def _tenant_id() -> int:
-    return Tenant.objects.values_list("pk", flat=True).get()
+    return Tenant.objects.values_list("pk", flat=True).earliest("pk")
 
 
 urlpatterns = [

@@ -2,17 +2,20 @@
 
 gunicorn, one worker with two processes, PostgreSQL and Redis, beside the same of plain Celery:
 each gets a POST in turn, at random moments, so that nothing that polls is met in step. The
-client takes the time before it writes the request, the provider when it is called.
+client takes the time before it writes the request, the provider when it is called. Both begin
+on a table with a history, and count once their connections are as warm as after a day.
 """
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from tqdm import tqdm
 
-from . import bare_celery
+from . import bare_celery, fill
 from .accept import SERVER
 from .api import Api, mail
 from .ledger import on_ledger, wait_for
@@ -20,7 +23,10 @@ from .report import Bar, Row, percentile
 from .stack import Environment, Stack
 
 COUNT, QUICK_COUNT = 120, 5
-WARM_UP = 10
+WARM_UP = 150
+"""From the 50th on, the statements of each of the two processes are kept planned."""
+
+HISTORY = 5_000
 CONCURRENCY = 2
 GAP_SECONDS = (0.05, 0.3)
 BASELINE_IS = (
@@ -38,7 +44,8 @@ def run(stack: Stack, repeat: int, quick: bool = False) -> list[Row]:
         Row("latency: POST to its answer, p50", "ms", BASELINE_IS),
     ]
     warm_up = min(WARM_UP, count)
-    with stack.database() as ours, stack.database() as bare:
+    history = 0 if quick else HISTORY
+    with _database(stack, history) as ours, _database(stack, history) as bare:
         product, baseline = _product(stack, ours), _baseline(stack, bare)
         with tqdm(total=2 * (repeat * count + warm_up), unit="post", desc="latency") as bar:
             _in_turn(product, baseline, warm_up, bar)
@@ -48,6 +55,19 @@ def run(stack: Stack, repeat: int, quick: bool = False) -> list[Row]:
                     row.product.append(of_product)
                     row.baseline.append(of_baseline)
     return rows
+
+
+@contextmanager
+def _database(stack: Stack, finished: int) -> Iterator[str]:
+    if not finished:
+        with stack.database() as url:
+            yield url
+        return
+    with fill.originals(stack) as template, stack.database(template) as url:
+        with tqdm(total=finished, desc="latency, history", leave=False) as bar:
+            fill.add_finished(url, finished, bar)
+        fill.settle_down(url)
+        yield url
 
 
 def _product(stack: Stack, database_url: str) -> "_Side":

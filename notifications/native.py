@@ -5,6 +5,7 @@ only where the project lets psycopg prepare statements: by `prepare_threshold` i
 the database, which Django turns off because not every connection pooler can bear it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +14,17 @@ from typing import Any
 from .columns import Place
 
 FULL = 5
-"""Rows from which on a statement is worth keeping, and safe to keep.
+"""Rows from which on a statement is safe to keep, whatever the size of its table.
 
 A plan made while the table is tiny (below 120 rows, measured) reads all of it, and would go on to
 when it has grown. After a `prepare_threshold` of 50 such runs the table is past that.
 """
+
+GROWN_BYTES = 1 << 20
+"""Size from which on no plan for a few keys reads the whole table."""
+
+ASK_EVERY = 50
+"""So often the size of a small table is looked at, in runs for fewer rows than `FULL`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,12 @@ class Native:
 
     sql: str
     places: tuple[Place, ...]
+    table: str
+    """What it searches for keys; empty for what searches nothing."""
+
+    def is_safe(self, connection: Any, count: int) -> bool:
+        """Whether its plan for `count` rows stays good however many there will be."""
+        return count >= FULL or not self.table or _is_grown(connection, self.table)
 
     def execute(self, connection: Any, cursor: Any, values: Mapping[str, Any]) -> None:
         """Run it through Django's `cursor`, which logs and counts it as any other."""
@@ -54,7 +67,7 @@ def unkept(connection: Any) -> Iterator[None]:
         raw.prepare_threshold = threshold
 
 
-def native_of(connection: Any, sql: str, params: Sequence[Any]) -> Native | None:
+def native_of(connection: Any, sql: str, params: Sequence[Any], table: str) -> Native | None:
     """What `sql` is in PostgreSQL's own words, where those are wanted and psycopg knows them."""
     if connection.vendor != "postgresql" or not hasattr(connection.Database, "RawCursor"):
         return None
@@ -72,4 +85,26 @@ def native_of(connection: Any, sql: str, params: Sequence[Any]) -> Native | None
             places.append(param)
             numbers[param.name] = len(places)
         words.append(f"${numbers[param.name]}")
-    return Native(sql % tuple(words), tuple(places))
+    return Native(sql % tuple(words), tuple(places), table)
+
+
+_grown: set[tuple[str, str]] = set()
+_met: Counter[tuple[str, str]] = Counter()
+
+
+def _is_grown(connection: Any, table: str) -> bool:
+    """Whether it is known to be large; a table that grows is found out within `ASK_EVERY` runs."""
+    key = connection.alias, table
+    if key not in _grown:
+        if _met[key] % ASK_EVERY == 0 and _bytes_of(connection, table) >= GROWN_BYTES:
+            _grown.add(key)
+        _met[key] += 1
+    return key in _grown
+
+
+def _bytes_of(connection: Any, table: str) -> int:
+    name = connection.ops.quote_name(table)
+    sql = "SELECT pg_relation_size(%s::regclass)"
+    with connection.wrap_database_errors:  # past Django's cursor, which logs and counts
+        size: int = connection.connection.execute(sql, [name]).fetchone()[0]
+    return size

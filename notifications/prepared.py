@@ -17,7 +17,7 @@ from django.db.models.expressions import DatabaseDefault
 from django.db.models.sql import InsertQuery, UpdateQuery
 
 from .columns import FOUND, Cell, Column, Place, Unnest, Values
-from .native import FULL, Native, native_of
+from .native import Native, native_of
 
 Rows = models.QuerySet[Any, Any]
 Build = Callable[[int], tuple[Rows, Values]]
@@ -69,7 +69,7 @@ class Statement:
     def _executed(self, using: str, values: Values, count: int) -> Iterator[Any]:
         connection = connections[using]
         with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
-            if self.native and count >= FULL:
+            if self.native and self.native.is_safe(connection, count):
                 self.native.execute(connection, cursor, values)
             else:
                 cursor.execute(self.sql, [_bound(p, values, connection) for p in self.params])
@@ -93,6 +93,12 @@ def select(
     size = _size(using, count)
     statement = _kept((using, key), size, lambda: _compile_select(using, build(count)))
     return statement.read(using, values, count)
+
+
+def select_all(using: str, key: Hashable, build: Callable[[], Rows]) -> list[list[Any]]:
+    """All that the query finds, which reads its tables from end to end; kept under `key`."""
+    statement = _kept((using, key), None, lambda: _compile_select(using, build(), searched=False))
+    return statement.read(using, {}, 0)
 
 
 def take(
@@ -186,18 +192,19 @@ def _bound(param: Any, values: Values, connection: Any) -> Any:
     return param.bind(values, connection) if isinstance(param, Place) else param
 
 
-def _compile_select(using: str, rows: Rows) -> Statement:
+def _compile_select(using: str, rows: Rows, *, searched: bool = True) -> Statement:
     compiler = rows.query.get_compiler(using)
     sql, params = compiler.as_sql()
     selected = [column for column, *_ in compiler.select[: compiler.col_count]]
-    return _statement(using, sql, params, compiler.get_converters(selected))
+    table = rows.model._meta.db_table if searched else ""
+    return _statement(using, sql, params, table, compiler.get_converters(selected))
 
 
 def _compile_update(using: str, rows: Rows, values: Values) -> Statement:
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(values)
     sql, params = query.get_compiler(using).as_sql()
-    return _statement(using, sql, params)
+    return _statement(using, sql, params, rows.model._meta.db_table)
 
 
 def _compile_take(using: str, rows: Rows, moved: Rows, values: Values) -> Statement:
@@ -212,7 +219,8 @@ def _compile_take(using: str, rows: Rows, moved: Rows, values: Values) -> Statem
     )
     what = f"SELECT {FOUND}.* FROM quick, {FOUND} JOIN moved USING ({key})"  # noqa: S608 - all ours
     sql = f"WITH {', '.join(steps)} {what}"
-    return _statement(using, sql, [*found.params, *change.params], found.converters)
+    params = [*found.params, *change.params]
+    return _statement(using, sql, params, rows.model._meta.db_table, found.converters)
 
 
 def _compile_insert(
@@ -234,7 +242,7 @@ def _compile_insert(
     )
     query.insert_values(fields, [_row_of(model, fields, names, source) for source in sources])
     [(sql, params)] = query.get_compiler(using).as_sql()
-    return _statement(using, sql, params)
+    return _statement(using, sql, params, "")
 
 
 def _compile_insert_found(using: str, rows: Rows, into: Target) -> Statement:
@@ -252,13 +260,17 @@ def _compile_insert_found(using: str, rows: Rows, into: Target) -> Statement:
     table, counter = ops.quote_name(meta.db_table), ops.quote_name(into.counter)
     insert = f"INSERT INTO {table} ({columns}) {found}"
     sql = f"{insert} {conflict}, {counter} = {table}.{counter} + 1"
-    return _statement(using, sql, params)
+    return _statement(using, sql, params, rows.model._meta.db_table)
 
 
 def _statement(
-    using: str, sql: str, params: Sequence[Any], converters: Mapping[int, Any] = NOTHING
+    using: str,
+    sql: str,
+    params: Sequence[Any],
+    table: str,
+    converters: Mapping[int, Any] = NOTHING,
 ) -> Statement:
-    native = native_of(connections[using], sql, params)
+    native = native_of(connections[using], sql, params, table)
     return Statement(sql, tuple(params), native, converters)
 
 

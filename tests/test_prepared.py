@@ -1,10 +1,10 @@
 """Kept statements: the same rows, values and guards for one row as for many, on both databases."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,16 +13,19 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from notifications import native
 from notifications.columns import array_of
 from notifications.enums import State
 from notifications.lifecycle import Move
 from notifications.models import Notification
 from notifications.native import FULL
 from notifications.settlements import Settlement, Way
-from tests.pipeline.factories import attempt, make_due, sms
+from tests.pipeline.factories import attempt, copies, fresh, make_due, sms
+from tests.plans import explain, explaining
 
 pytestmark = pytest.mark.django_db
 
+SEARCHES = ('UPDATE "notifications_notification"', "FOR UPDATE")
 SIZES = (1, 2, FULL, 12)
 
 
@@ -119,14 +122,35 @@ def test_json_arrives_in_an_array_as_it_was_written() -> None:
 def test_full_windows_are_planned_once_where_the_project_allows_it() -> None:
     with fresh_plans(threshold=2):
         attempt(*[sms() for _ in range(FULL * 10)])
-        assert {"UPDATE", "INSERT"} <= set(planned())
+        assert {"UPDATE", "INSERT"} <= {statement.split()[0] for statement in planned()}
     with fresh_plans(threshold=None):
         attempt(*[sms() for _ in range(FULL * 10)])
         assert planned() == []
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("count", [1, FULL - 1])
+def test_few_rows_are_planned_once_as_soon_as_the_table_is_large(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "_grown", set())
+    monkeypatch.setattr(native, "_met", Counter())
+    monkeypatch.setattr(native, "ASK_EVERY", 2)
+    left_over = table_bytes()  # what a test rolls back stays in its pages
+    monkeypatch.setattr(native, "GROWN_BYTES", left_over + native.GROWN_BYTES)
     with fresh_plans(threshold=2):
-        for _ in range(10):
-            attempt(*[sms() for _ in range(FULL - 1)])
-        assert planned() == []
+        for _ in range(8):
+            attempt(*[sms() for _ in range(count)])
+        assert searching() == []
+        settled = sms()
+        Notification.objects.filter(pk=settled.pk).update(state=State.SENT)
+        copies(fresh(settled), 5000)
+        for _ in range(8):
+            attempt(*[sms() for _ in range(count)])
+        assert len(searching()) >= 3
+        if connection.connection.info.server_version >= 160000:  # others know no such option
+            plans = [explain(statement, options="(GENERIC_PLAN)") for statement in searching()]
+            assert [plan for plan in plans if "notifications_notification_pkey" not in plan] == []
 
 
 @contextmanager
@@ -142,11 +166,22 @@ def fresh_plans(threshold: int | None) -> Iterator[None]:
         raw.prepare_threshold = before
 
 
+def table_bytes() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_relation_size('notifications_notification')")
+        return int(cursor.fetchone()[0])
+
+
+def searching() -> list[str]:
+    """Of what is planned, the statements that find notifications by their keys."""
+    return [text for text in planned() if any(words in text for words in SEARCHES)]
+
+
 def planned() -> list[str]:
-    """The first words of the statements that the server keeps for this connection."""
+    """The statements that the server keeps for this connection."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement FROM pg_prepared_statements")
-        return [statement.split()[0] for (statement,) in cursor.fetchall()]
+        return [statement for (statement,) in cursor.fetchall()]
 
 
 @pytest.mark.postgres
@@ -159,19 +194,8 @@ def test_a_new_backlog_is_found_by_its_keys_whatever_the_statistics_say() -> Non
         cursor.execute("ANALYZE notifications_notification")
     Notification.objects.bulk_create([Notification(**like) for _ in range(2000)])
     plans: list[str] = []
-    with connection.execute_wrapper(partial(_explain, plans)):
+    with connection.execute_wrapper(explaining(plans, *SEARCHES)):
         attempt(*rows)
         Notification.objects.hint([row.pk for row in rows], 30)
     assert len(plans) >= 5
     assert [plan for plan in plans if "notifications_notification_pkey" not in plan] == []
-
-
-def _explain(
-    plans: list[str], execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
-) -> Any:
-    """Note how the server finds notifications for `sql`, before it is executed."""
-    if 'UPDATE "notifications_notification"' in sql or "FOR UPDATE" in sql:
-        with connection.connection.cursor() as cursor:
-            plan = cursor.execute(f"EXPLAIN {sql}", params).fetchall()
-        plans.append("\n".join(line for (line,) in plan))
-    return execute(sql, params, many, context)

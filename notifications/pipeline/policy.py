@@ -115,7 +115,7 @@ def _read() -> Policy:
     pauses: dict[Subject, str] = {}
     rates: dict[Subject, tuple[Rate, ...]] = {}
     disabled: set[str] = set()
-    for table, scope, name, said in prepared.select(database.alias(), "policy", {}, 0, _said):
+    for table, scope, name, said in prepared.select_all(database.alias(), "policy", _said):
         match table:
             case "pause":
                 pauses[scope, name] = said
@@ -127,7 +127,7 @@ def _read() -> Policy:
     return Policy(pauses, rates, frozenset(disabled), versions)
 
 
-def _said(_: int) -> QuerySet[Any, Any]:
+def _said() -> QuerySet[Any, Any]:
     """All of it by one statement, as every idle worker asks once for each message."""
     using = database.alias()
     pauses = Pause.objects.using(using).values_list(_text("pause"), "scope", "subject", "reason")

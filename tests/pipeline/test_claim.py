@@ -1,7 +1,7 @@
 """A few rows are claimed by one statement that commits by itself; it claims what two would."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from notifications.enums import Channel, State
 from notifications.models import Notification
 from notifications.pipeline.lease import FEW, Lease
 from tests.pipeline.factories import attempt, fresh, make_due, sms
+from tests.plans import Execute, explaining
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
@@ -92,24 +93,11 @@ def test_it_finds_its_rows_by_their_keys_whatever_the_statistics_say() -> None:
         cursor.execute("ANALYZE notifications_notification")
     Notification.objects.bulk_create(Notification(**like) for _ in range(2000))
     plans: list[str] = []
-    with connection.execute_wrapper(explaining(plans)):
+    with connection.execute_wrapper(explaining(plans, "WITH quick")):
         claim([row.pk])
     [plan] = plans
     assert plan.count("notifications_notification_pkey") == 2, plan
     assert "Seq Scan on notifications_notification" not in plan, plan
-
-
-Execute = Callable[..., Any]
-
-
-def explaining(plans: list[str]) -> Execute:
-    def execute(run: Execute, sql: str, params: Any, many: bool, context: Any) -> Any:
-        with connection.connection.cursor() as cursor:
-            plan = cursor.execute(f"EXPLAIN {sql}", params).fetchall()
-        plans.append("\n".join(line for (line,) in plan))
-        return run(sql, params, many, context)
-
-    return execute
 
 
 def slowly(meanwhile: threading.Thread) -> Execute:
