@@ -58,6 +58,9 @@ LATER = frozenset({S.SCHEDULED, S.IN_DIGEST})
 UNSENT = TERMINAL - {S.SENT}
 """At their end without having been sent: few, and what an operator looks for."""
 
+INDEXED = (TERMINAL, FRESH, TRIED, IN_FLIGHT, frozenset({S.UNKNOWN}), frozenset({S.IN_DIGEST}))
+"""All states, apart as the indexes by channel and priority have them."""
+
 MOVES: Mapping[Move, tuple[frozenset[State], frozenset[State]]] = MappingProxyType(
     {
         Move.CLAIM: (WAITING, frozenset({S.LEASED})),

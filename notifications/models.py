@@ -32,7 +32,7 @@ from .enums import (
     WaitReason,
 )
 from .fields import MomentField
-from .lifecycle import FRESH, IN_FLIGHT, LATER, MOVES, TRIED, UNSENT, Move, status_of
+from .lifecycle import FRESH, IN_FLIGHT, LATER, MOVES, TERMINAL, TRIED, UNSENT, Move, status_of
 from .querysets import (
     APIKeyQuerySet,
     DigestQuerySet,
@@ -420,6 +420,12 @@ class Notification(models.Model):
                 fields=("id",),
                 condition=Q(state__in=sorted(LATER)),
                 name="notifications_scheduled_idx",
+            ),
+            # Written to at the end alone: until then, the indexes of what is owed begin alike.
+            models.Index(
+                fields=("channel", "priority"),
+                condition=Q(state__in=sorted(TERMINAL)),
+                name="notifications_ended_idx",
             ),
             models.Index(
                 fields=("channel", "priority"),

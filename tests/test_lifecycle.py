@@ -1,6 +1,7 @@
 """The table of moves against the statements that make them."""
 
 from collections.abc import Callable
+from itertools import chain
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from notifications.enums import ReceiptState, State, Status
-from notifications.lifecycle import MOVES, Move, states_of, status_of
+from notifications.lifecycle import INDEXED, MOVES, Move, states_of, status_of
 from notifications.models import Notification, Tenant
 from notifications.querysets import NotificationQuerySet
 from notifications.settlements import Settlement, Way
@@ -175,3 +176,7 @@ def test_only_what_is_due_unexpired_and_wanted_is_claimed() -> None:
     )
     with transaction.atomic():
         assert Notification.objects.claim(list(rows), TOKEN, 60) == []
+
+
+def test_every_state_is_in_one_of_the_indexes_by_channel_and_priority() -> None:
+    assert sorted(chain.from_iterable(INDEXED)) == sorted(State)

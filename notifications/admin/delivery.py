@@ -25,7 +25,7 @@ from ..models import Batch, Notification
 from ..pipeline import explain
 from . import log
 from .actions import ReasonedActions, cancel_selected, possible, retry_selected
-from .filters import StatusFilter, TenantFilter, search
+from .filters import LaneFilter, StatusFilter, TenantFilter, search
 from .lists import ReadOnlyAdmin
 from .message import shown
 from .results import ExportForm, download
@@ -76,7 +76,12 @@ class NotificationAdmin(ReadOnlyAdmin):
         "priority",
     )
     list_select_related = ("tenant",)
-    list_filter = (StatusFilter, "channel", "priority", TenantFilter)
+    list_filter = (
+        StatusFilter,
+        ("channel", LaneFilter),
+        ("priority", LaneFilter),
+        TenantFilter,
+    )
     search_fields = ("pk",)
     search_help_text = label("The whole id, recipient or idempotency key.")
     action_form = ReasonedActions

@@ -31,6 +31,14 @@ class StatusFilter(admin.SimpleListFilter):
         return queryset.with_status(Status(value)) if value in Status.values else queryset
 
 
+class LaneFilter(admin.ChoicesFieldListFilter):
+    """By channel or priority, also one that hardly any row has."""
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        rows: Any = super().queryset(request, queryset)
+        return rows.by_lane() if self.used_parameters else rows
+
+
 class OpenFilter(admin.SimpleListFilter):
     """Digests that can still be joined; there are few of them, and an index of their own."""
 

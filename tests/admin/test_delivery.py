@@ -637,6 +637,21 @@ class TestAtSize:
         assert 1 <= self.read(admin_client, {"status": "sent"}) <= 10
         assert self.read(admin_client, {"status": "scheduled"}) == 0
 
+    @pytest.mark.parametrize("state", [State.SENT, State.QUEUED, State.RETRY_WAIT, State.UNKNOWN])
+    def test_a_rare_channel_or_priority_is_found_without_reading_the_others(
+        self, admin_client: Client, state: State
+    ) -> None:
+        oldest = Notification.objects.order_by("pk")[:1]
+        Notification.objects.filter(pk__in=oldest).update(
+            channel=Channel.SMS, priority=Priority.URGENT, state=state
+        )
+        sms, urgent = {"channel__exact": "sms"}, {"priority__exact": str(int(Priority.URGENT))}
+        none = {"channel__exact": "webhook"}, {"priority__exact": str(int(Priority.BULK))}
+        for query in (sms, urgent, sms | urgent, *none, sms | none[1]):
+            assert self.read(admin_client, query) <= 10, query
+        everything = {"channel__exact": "email", "priority__exact": "1"}
+        assert self.read(admin_client, everything) <= lists.COUNTED_ROWS + 110
+
     def test_what_waits_is_counted_from_the_newest_on(self, admin_client: Client) -> None:
         newest = Notification.objects.order_by("-pk")[:15_000]
         Notification.objects.filter(pk__in=newest).update(state=State.QUEUED)
