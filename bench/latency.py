@@ -26,7 +26,7 @@ COUNT, QUICK_COUNT = 120, 5
 WARM_UP = 150
 """From the 50th on, the statements of each of the two processes are kept planned."""
 
-HISTORY = 5_000
+HISTORY = 20_000
 CONCURRENCY = 2
 GAP_SECONDS = (0.05, 0.3)
 BASELINE_IS = (

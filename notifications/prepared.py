@@ -69,7 +69,7 @@ class Statement:
     def _executed(self, using: str, values: Values, count: int) -> Iterator[Any]:
         connection = connections[using]
         with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
-            if self.native and self.native.is_safe(connection, count):
+            if self.native and self.native.is_safe(connection):
                 self.native.execute(connection, cursor, values)
             else:
                 cursor.execute(self.sql, [_bound(p, values, connection) for p in self.params])
