@@ -19,6 +19,7 @@ from bench import (
     fairness,
     growth,
     idle,
+    imports,
     latency,
     limit,
     memory,
@@ -58,6 +59,14 @@ def test_each_page_of_the_admin_and_the_api_is_measured(stack: Stack) -> None:
     assert {
         name for name, row in statements.items() if row.product[0] > admin.MOST_QUERIES
     } == set()
+
+
+@pytest.mark.long
+def test_an_import_is_measured_on_both_databases_and_survives(stack: Stack) -> None:
+    rate, held, sqlite_rate, sqlite_held = imports.run(stack, repeat=1, quick=True)
+    assert min(rate.product[0], sqlite_rate.product[0]) > 0
+    assert is_measured(held)
+    assert is_measured(sqlite_held)
 
 
 @pytest.mark.long
