@@ -258,7 +258,9 @@ class NotificationAdmin(ReadOnlyAdmin):
             "may_reveal": self.has_reveal_permission(request),
             "waiting": in_words(waiting) if waiting else "",
             "error_detail": error_in_words(notification),
-            "events": timeline(notification, log.of_notification(notification)),
+            "events": timeline(
+                notification, log.of_notification(notification), log.of_pauses(notification)
+            ),
             "message": shown(notification, hide=True),
             "operations": possible(self, request, notification),
             "checkbox": admin.helpers.ACTION_CHECKBOX_NAME,

@@ -40,8 +40,13 @@ class Event:
         return moment(self.at) if self.at else say("now")
 
 
-def timeline(notification: Notification, entries: Iterable[LogEntry]) -> list[Event]:
-    """The first comes first; what it waits for now is the last."""
+def timeline(
+    notification: Notification, entries: Iterable[LogEntry], pauses: Iterable[LogEntry] = ()
+) -> list[Event]:
+    """The first comes first; what it waits for now is the last.
+
+    `entries` are what staff did to it, `pauses` what they did to its channel and the like.
+    """
     happened = [
         _accepted(notification),
         *_gathered(notification),
@@ -49,6 +54,7 @@ def timeline(notification: Notification, entries: Iterable[LogEntry]) -> list[Ev
         *(_attempt(attempt) for attempt in notification.attempts.all()),
         *(_receipt(receipt) for receipt in notification.receipts.all()),
         *(_entry(entry) for entry in entries),
+        *(_pause(entry) for entry in pauses),
         *_end(notification),
     ]
     happened.sort(key=lambda event: event.at or notification.created_at)
@@ -123,6 +129,11 @@ def _receipt(receipt: Receipt) -> Event:
 
 def _entry(entry: LogEntry) -> Event:
     return Event(entry.action_time, str(entry.user), entry.change_message, "staff")
+
+
+def _pause(entry: LogEntry) -> Event:
+    detail = f"{entry.object_repr}: {entry.change_message}"
+    return Event(entry.action_time, str(entry.user), detail, "staff")
 
 
 def _end(notification: Notification) -> Iterator[Event]:

@@ -9,12 +9,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from notifications import notify
 from notifications.admin.words import moment
-from notifications.enums import State, Status, WaitReason
+from notifications.enums import Channel, State, Status, WaitReason
 from notifications.gates import forget_gates
+from notifications.messages import TemplateDraft
 from notifications.models import Digest, Notification, RateBucket, Wait
 from notifications.pipeline import waits
-from tests.pipeline.factories import attempt, fresh, sms
+from notifications.pipeline.template_store import put
+from tests.pipeline.factories import attempt, fresh, sms, tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -84,3 +87,40 @@ def test_what_was_gathered_in_a_digest_says_until_when(admin_client: Client) -> 
     ]
     Digest.objects.update(closed_at=None)
     assert "gathered in the digest" not in str(told(admin_client, row))
+
+
+def switch(client: Client, name: str, scope: str, subject: str, reason: str) -> None:
+    values = {"scope": scope, "subject": subject, "reason": reason}
+    assert client.post(reverse(f"admin:notifications_{name}"), values).status_code == 302
+
+
+def test_a_pause_is_told_when_it_is_over(admin_client: Client) -> None:
+    switch(admin_client, "pause", "channel", "sms", "an old story")
+    switch(admin_client, "resume", "channel", "sms", "an old end")
+    switch(admin_client, "pause", "provider", "simulated", "new contract")
+    switch(admin_client, "pause", "channel", "email", "another way")
+    row = sms()
+    tenant("else")
+    switch(admin_client, "pause", "channel", "sms", "new database")
+    switch(admin_client, "pause", "tenant", "else", "another tenant")
+    switch(admin_client, "resume", "provider", "simulated", "signed")
+    switch(admin_client, "resume", "channel", "sms", "done")
+    attempt(row)
+    switch(admin_client, "pause", "channel", "sms", "after its end")
+    found = [(title, detail) for _, title, detail in told(admin_client, row)]
+    assert found[:5] == [
+        ("admin", "provider simulated: Paused: new contract"),
+        ("Accepted", f"for {row.tenant.name}"),
+        ("admin", "channel sms: Paused: new database"),
+        ("admin", "provider simulated: Resumed: signed"),
+        ("admin", "channel sms: Resumed: done"),
+    ]
+    assert found[5][0].startswith("Attempt 1 at simulated")
+    assert len([title for title, _ in found if title == "admin"]) == 4
+
+
+def test_a_pause_of_its_template_is_told(admin_client: Client) -> None:
+    put(tenant("bakery"), "hello", TemplateDraft(Channel.SMS, {"body": "Hello"}))
+    row = notify("sms", to="+14155550123", template="hello", tenant="bakery")
+    switch(admin_client, "pause", "template", "bakery/hello", "a wrong price")
+    assert "a wrong price" in str(told(admin_client, row))
