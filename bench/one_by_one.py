@@ -11,9 +11,9 @@ import django
 django.setup()
 
 from notifications import notify  # noqa: E402 - models need the apps
-from notifications.pipeline import relay  # noqa: E402
+from notifications.pipeline import relay  # noqa: E402 - as above
 
-from .api import message  # noqa: E402
+from .api import message  # noqa: E402 - as above
 
 STEP = 50
 FLUSH_SECONDS = 30

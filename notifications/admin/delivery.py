@@ -13,7 +13,6 @@ from django.http import (
     HttpResponseBase,
     HttpResponseRedirect,
 )
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -299,15 +298,11 @@ class NotificationAdmin(ReadOnlyAdmin):
 
     def _ask_how(self, request: HttpRequest, form: ExportForm) -> HttpResponse:
         context = {
-            **self.admin_site.each_context(request),
             "title": say("Export as CSV"),
-            "opts": self.opts,
-            "media": self.media,
             "form": form,
             "may_reveal": self.has_reveal_permission(request),
         }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, EXPORT, context)
+        return self.answer(request, EXPORT, context)
 
     def reveal_view(self, request: HttpRequest, id: UUID) -> HttpResponse:
         """The whole recipient, in an answer that nobody keeps; who looked stands in the log."""
@@ -319,15 +314,11 @@ class NotificationAdmin(ReadOnlyAdmin):
             return HttpResponseRedirect(reverse(address, args=[id]))
         log.log(request, [notification], "Revealed the recipient")
         context = {
-            **self.admin_site.each_context(request),
             "title": say("Recipient"),
-            "opts": self.opts,
-            "media": self.media,
             "original": notification,
             "message": shown(notification, hide=False),
         }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, REVEALED, context)
+        return self.answer(request, REVEALED, context)
 
     @property
     def _list_url(self) -> str:

@@ -3,14 +3,10 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.models import ADDITION
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
-from django.template.response import TemplateResponse
-from django.urls import path, reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.http import HttpRequest, StreamingHttpResponse
+from django.urls import path
 
 from ..dashboard.words import amount
 from ..enums import Channel, JobState, Priority
@@ -19,13 +15,9 @@ from ..models import Import, Template, Tenant
 from ..pipeline import uploads
 from ..pipeline.import_plan import DEFAULTS, Plan, parse_delimiter, parse_mapping, parse_rate
 from ..tabular import Unreadable
+from .background import Act, BackgroundAdmin
 from .filters import TenantFilter
-from .lists import ReadOnlyAdmin
 from .log import log
-
-FORM = "admin/notifications/import/form.html"
-PAGE = "admin/notifications/import/page.html"
-REFRESH_SECONDS = 2
 
 NONE = [("", label("none"))]
 
@@ -148,7 +140,16 @@ class UploadForm(forms.Form):
 
 
 @admin.register(Import)
-class ImportAdmin(ReadOnlyAdmin):
+class ImportAdmin(BackgroundAdmin):
+    add_title = label("Import a file")
+    add_form_template = "admin/notifications/import/form.html"
+    change_form_template = "admin/notifications/import/page.html"
+    acts = {
+        "stop": Act(uploads.stop, "Stopped", label("Stopped.")),
+        "go-on": Act(uploads.go_on, "Taken up again", label("Taken up again.")),
+        "confirm": Act(uploads.confirm, "Begun for real", label("It has begun.")),
+        "discard": Act(uploads.discard, "File deleted", label("The file is deleted here.")),
+    }
     list_display = (
         "name",
         "tenant",
@@ -164,45 +165,19 @@ class ImportAdmin(ReadOnlyAdmin):
     list_filter = ("state", "dry_run", TenantFilter)
     list_select_related = ("tenant",)
 
-    class Media:
-        css = {"all": ("notifications/admin.css", "notifications/dashboard.css")}
-
-    @admin.display(description=label("done"))
-    def progress(self, upload: Import) -> SafeString:
-        return format_html("{} %", int(uploads.share_done(upload) * 100))
-
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who may upload a file, and do with it whatever can be done."""
         return request.user.has_perm("notifications.add_import")
 
     def get_urls(self) -> list[Any]:
-        views = {
-            "stop": self.stop_view,
-            "go-on": self.go_on_view,
-            "confirm": self.confirm_view,
-            "discard": self.discard_view,
-            "rejects": self.rejects_view,
-        }
-        mine = [
-            path(
-                f"<uuid:id>/{name}/",
-                self.admin_site.admin_view(view),
-                name=f"notifications_import_{name.replace('-', '_')}",
-            )
-            for name, view in views.items()
-        ]
-        return [*mine, *super().get_urls()]
+        view = self.admin_site.admin_view(self.rejects_view)
+        rejects = path("<uuid:id>/rejects/", view, name="notifications_import_rejects")
+        return [rejects, *super().get_urls()]
 
-    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        form = UploadForm(request.POST or None, request.FILES or None)
-        if request.method == "POST" and form.is_valid():
-            upload = self._start(request, form)
-            return HttpResponseRedirect(_page_of(upload))
-        return self._answer(request, FORM, {"title": say("Import a file"), "form": form})
+    def form_for(self, request: HttpRequest) -> UploadForm:
+        return UploadForm(request.POST or None, request.FILES or None)
 
-    def _start(self, request: HttpRequest, form: UploadForm) -> Import:
+    def start(self, request: HttpRequest, form: UploadForm) -> Import:
         values = form.cleaned_data
         upload = uploads.start(
             values["tenant"],
@@ -216,46 +191,25 @@ class ImportAdmin(ReadOnlyAdmin):
         log(request, [upload], what, flag=ADDITION)
         return upload
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        upload = self.get_object(request, object_id)
-        if upload is None or not self.has_view_permission(request, upload):
-            return super().change_view(request, object_id, *args, **kwargs)
-        may = self.has_add_permission(request)
-        is_running, has_file = upload.state == JobState.RUNNING, uploads.has_file(upload)
-        context = {
+    def share_done(self, upload: Import) -> float:
+        return uploads.share_done(upload)
+
+    def shown(self, request: HttpRequest, upload: Import) -> dict[str, Any]:
+        may, state = self.may_act(request, upload), upload.state
+        may_read = may and uploads.has_file(upload)
+        return {
             "title": _title(upload),
-            "job": upload,
-            "percent": int(uploads.share_done(upload) * 100),
             "facts": _facts(upload),
-            "is_running": is_running,
-            "may_stop": may and is_running,
-            "may_go_on": may and has_file and upload.state == JobState.STOPPED,
-            "may_confirm": may and has_file and upload.dry_run and upload.state == JobState.DONE,
-            "may_discard": may and has_file and not is_running,
+            "may_go_on": may_read and state == JobState.STOPPED,
+            "may_confirm": may_read and upload.dry_run and state == JobState.DONE,
+            "may_discard": may_read and state != JobState.RUNNING,
             "may_download": may and upload.rejected,
             "batch": uploads.stored_in(upload),
-            "refresh": REFRESH_SECONDS,
         }
-        return self._answer(request, PAGE, context)
-
-    def stop_view(self, request: HttpRequest, id: Any) -> HttpResponse:
-        return self._act(request, id, uploads.stop, "Stopped", say("Stopped."))
-
-    def go_on_view(self, request: HttpRequest, id: Any) -> HttpResponse:
-        return self._act(request, id, uploads.go_on, "Taken up again", say("Taken up again."))
-
-    def confirm_view(self, request: HttpRequest, id: Any) -> HttpResponse:
-        return self._act(request, id, uploads.confirm, "Begun for real", say("It has begun."))
-
-    def discard_view(self, request: HttpRequest, id: Any) -> HttpResponse:
-        told = say("The file is deleted here.")
-        return self._act(request, id, uploads.discard, "File deleted", told)
 
     def rejects_view(self, request: HttpRequest, id: Any) -> Any:
         """The rejected rows as they were; whoever takes them along stands in the log."""
-        upload = self._permitted(request, id)
+        upload = self.permitted(request, id)
         log(request, [upload], "Rejected rows downloaded")
         headers = {
             "Content-Disposition": 'attachment; filename="rejected.csv"',
@@ -264,26 +218,6 @@ class ImportAdmin(ReadOnlyAdmin):
         parts = uploads.rejects_of(upload)
         return StreamingHttpResponse(parts, content_type="text/csv", headers=headers)
 
-    def _act(self, request: HttpRequest, id: Any, act: Any, what: str, told: str) -> HttpResponse:
-        upload = self._permitted(request, id)
-        if request.method == "POST" and act(upload):
-            log(request, [upload], what)
-            messages.success(request, told)
-        return HttpResponseRedirect(_page_of(upload))
-
-    def _permitted(self, request: HttpRequest, id: Any) -> Import:
-        upload: Import | None = self.get_object(request, str(id))
-        if upload is None or not self.has_add_permission(request):
-            raise PermissionDenied
-        return upload
-
-    def _answer(
-        self, request: HttpRequest, template: str, context: dict[str, Any]
-    ) -> TemplateResponse:
-        shared = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, template, {**shared, **context})
-
 
 def _said(parse: Any, text: str) -> Any:
     """What `parse` makes of it; what it says against it is the form's."""
@@ -291,10 +225,6 @@ def _said(parse: Any, text: str) -> Any:
         return parse(text)
     except ValueError as error:
         raise forms.ValidationError(str(error)) from error
-
-
-def _page_of(upload: Import) -> str:
-    return reverse("admin:notifications_import_change", args=[upload.pk])
 
 
 def _title(upload: Import) -> str:

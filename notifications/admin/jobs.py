@@ -3,26 +3,17 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.models import ADDITION
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import path, reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.http import HttpRequest
 
 from ..dashboard.words import amount
-from ..enums import Channel, JobKind, JobState, Priority, Status
+from ..enums import Channel, JobKind, Priority, Status
 from ..labels import label, name_fields, say, word, words
 from ..models import Job, Template, Tenant
 from ..pipeline import jobs
-from .lists import ReadOnlyAdmin
+from .background import Act, BackgroundAdmin
 from .log import log
-
-FORM = "admin/notifications/job/form.html"
-PAGE = "admin/notifications/job/page.html"
-REFRESH_SECONDS = 2
 
 PERMISSIONS = {JobKind.RETRY: "retry_notification", JobKind.CANCEL: "cancel_notification"}
 
@@ -111,44 +102,28 @@ class JobForm(forms.Form):
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnlyAdmin):
+class JobAdmin(BackgroundAdmin):
+    add_title = label("Retry or cancel many")
+    add_form_template = "admin/notifications/job/form.html"
+    change_form_template = "admin/notifications/job/page.html"
+    acts = {
+        "stop": Act(jobs.stop, "Stopped", label("Stopped.")),
+        "go-on": Act(jobs.go_on, "Taken up again", label("Taken up again.")),
+    }
     list_display = ("kind", "progress", "state", "changed", "by", "reason", "created_at")
     list_filter = ("state", "kind")
-
-    class Media:
-        css = {"all": ("notifications/dashboard.css",)}
-
-    @admin.display(description=label("done"))
-    def progress(self, job: Job) -> SafeString:
-        return format_html("{} %", int(jobs.share_done(job) * 100))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who may start a job, and do to one notification what it does to many."""
         return request.user.has_perm("notifications.add_job") and bool(_kinds(request))
 
-    def get_urls(self) -> list[Any]:
-        views = (("stop", self.stop_view), ("go-on", self.go_on_view))
-        mine = [
-            path(
-                f"<uuid:id>/{name}/",
-                self.admin_site.admin_view(view),
-                name=f"notifications_job_{name.replace('-', '_')}",
-            )
-            for name, view in views
-        ]
-        return [*mine, *super().get_urls()]
+    def may_act(self, request: HttpRequest, job: Job) -> bool:
+        return self.has_add_permission(request) and job.kind in _kinds(request)
 
-    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        form = JobForm(_kinds(request), request.POST or None, initial=_initial(request))
-        if request.method == "POST" and form.is_valid():
-            job = self._start(request, form)
-            return HttpResponseRedirect(_page_of(job))
-        context = {"title": say("Retry or cancel many"), "form": form}
-        return self._answer(request, FORM, context)
+    def form_for(self, request: HttpRequest) -> JobForm:
+        return JobForm(_kinds(request), request.POST or None, initial=_initial(request))
 
-    def _start(self, request: HttpRequest, form: JobForm) -> Job:
+    def start(self, request: HttpRequest, form: JobForm) -> Job:
         values = form.cleaned_data
         job = jobs.start(
             JobKind(values["kind"]),
@@ -161,57 +136,16 @@ class JobAdmin(ReadOnlyAdmin):
         log(request, [job], "Started", job.reason, ADDITION)
         return job
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        job = self.get_object(request, object_id)
-        if job is None or not self.has_view_permission(request, job):
-            return super().change_view(request, object_id, *args, **kwargs)
-        context = {
-            "title": say("Retry many") if job.kind == JobKind.RETRY else say("Cancel many"),
-            "job": job,
-            "percent": int(jobs.share_done(job) * 100),
-            "facts": _facts(job),
-            "is_running": job.state == JobState.RUNNING,
-            "may_stop": _may(request, job) and job.state == JobState.RUNNING,
-            "may_go_on": _may(request, job) and job.state == JobState.STOPPED,
-            "refresh": REFRESH_SECONDS,
-        }
-        return self._answer(request, PAGE, context)
+    def share_done(self, job: Job) -> float:
+        return jobs.share_done(job)
 
-    def stop_view(self, request: HttpRequest, id: Any) -> HttpResponse:
-        return self._act(request, id, jobs.stop, "Stopped", say("Stopped."))
-
-    def go_on_view(self, request: HttpRequest, id: Any) -> HttpResponse:
-        return self._act(request, id, jobs.go_on, "Taken up again", say("Taken up again."))
-
-    def _act(self, request: HttpRequest, id: Any, act: Any, what: str, told: str) -> HttpResponse:
-        job = self.get_object(request, str(id))
-        if job is None or not _may(request, job):
-            raise PermissionDenied
-        if request.method == "POST" and act(job):
-            log(request, [job], what)
-            messages.success(request, told)
-        return HttpResponseRedirect(_page_of(job))
-
-    def _answer(
-        self, request: HttpRequest, template: str, context: dict[str, Any]
-    ) -> TemplateResponse:
-        shared = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, template, {**shared, **context})
+    def shown(self, request: HttpRequest, job: Job) -> dict[str, Any]:
+        title = say("Retry many") if job.kind == JobKind.RETRY else say("Cancel many")
+        return {"title": title, "facts": _facts(job)}
 
 
 def _kinds(request: HttpRequest) -> list[JobKind]:
     return [k for k, name in PERMISSIONS.items() if request.user.has_perm(f"notifications.{name}")]
-
-
-def _may(request: HttpRequest, job: Job) -> bool:
-    return request.user.has_perm("notifications.add_job") and job.kind in _kinds(request)
-
-
-def _page_of(job: Job) -> str:
-    return reverse("admin:notifications_job_change", args=[job.pk])
 
 
 def _initial(request: HttpRequest) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What all pages share, and lists of large tables: rows never counted in full, read-only or not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -9,6 +9,7 @@ from django.contrib.admin.widgets import AdminSplitDateTime
 from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy
 
@@ -43,6 +44,14 @@ class ModelAdmin(DjangoModelAdmin):
 
     class Media:
         css = {"all": ("notifications/admin.css",)}
+
+    def answer(
+        self, request: HttpRequest, template: str, context: Mapping[str, Any]
+    ) -> TemplateResponse:
+        """A page that is not one of Django's own, in the same frame as these."""
+        shared = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, template, {**shared, **context})
 
 
 class BoundedPaginator(RowPaginator):

@@ -8,7 +8,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -171,18 +170,14 @@ class TemplateAdmin(ModelAdmin):
         """What a version makes of a context that is typed in."""
         version = self._version(request, id)
         context = {
-            **self.admin_site.each_context(request),
             "title": say(
                 "Preview of {template}, {version}", template=version.template, version=version
             ),
-            "opts": self.opts,
-            "media": self.media,
             "original": version.template,
             "context": request.POST.get("context", "{}"),
             **(_shown(version, request.POST["context"]) if "context" in request.POST else {}),
         }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, PREVIEW, context)
+        return self.answer(request, PREVIEW, context)
 
     def _version(self, request: HttpRequest, id: Any) -> TemplateVersion:
         template = self.get_object(request, str(id))

@@ -8,7 +8,6 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
@@ -44,17 +43,6 @@ def fresh_policy() -> Iterator[None]:
 @pytest.fixture
 def worker() -> None:
     Worker.objects.create(name="celery@one", seen_at=Now())
-
-
-@pytest.fixture
-def staff(client: Client) -> Callable[..., Client]:
-    def login(*permissions: str) -> Client:
-        user = User.objects.create_user("staff", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client.force_login(user)
-        return client
-
-    return login
 
 
 def read(client: Client, **query: Any) -> str:

@@ -10,7 +10,6 @@ from uuid import uuid4
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -66,17 +65,6 @@ def act(client: Client, action: str, *rows: Notification, **extra: str) -> Any:
 
 def messages_on(response: Any) -> list[str]:
     return [str(message) for message in response.context["messages"]]
-
-
-@pytest.fixture
-def staff(client: Client) -> Callable[..., Client]:
-    def login(*permissions: str) -> Client:
-        user = User.objects.create_user("staff", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client.force_login(user)
-        return client
-
-    return login
 
 
 class TestTheList:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils.translation import override
@@ -33,17 +32,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "request_import", lambda id: None)
-
-
-@pytest.fixture
-def staff(client: Client) -> Callable[..., Client]:
-    def login(*permissions: str) -> Client:
-        user = User.objects.create_user("staff", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client.force_login(user)
-        return client
-
-    return login
 
 
 def post(client: Client, data: bytes = SMS, **values: Any) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from notifications.enums import JobState, State, Status
@@ -24,17 +23,6 @@ FORM = {"kind": "retry", "reason": "the outage is over"}
 @pytest.fixture(autouse=True)
 def nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "request_job", lambda id: None)
-
-
-@pytest.fixture
-def staff(client: Client) -> Callable[..., Client]:
-    def login(*permissions: str) -> Client:
-        user = User.objects.create_user("staff", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client.force_login(user)
-        return client
-
-    return login
 
 
 def make(count: int, state: State = State.FAILED, **values: Any) -> None:

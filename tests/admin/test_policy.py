@@ -1,11 +1,10 @@
 """Limits and pauses set in the admin, and the list of workers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -104,11 +103,9 @@ def test_a_drain_pauses_every_channel_and_is_ended_as_a_whole(admin_client: Clie
     ],
 )
 def test_each_switch_has_its_own_permission(
-    client: Client, permissions: tuple[str, ...], open_to: set[str]
+    staff: Callable[..., Client], permissions: tuple[str, ...], open_to: set[str]
 ) -> None:
-    user = User.objects.create_user("staff", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client.force_login(user)
+    client = staff(*permissions)
     names = {"pause", "resume", "drain", "resume-all", "limit"}
     answers = {n: client.get(f"/admin/notifications/dashboard/{n}/").status_code for n in names}
     assert answers == {name: 200 if name in open_to else 403 for name in names}

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -28,17 +27,6 @@ Login = Callable[..., Client]
 @pytest.fixture
 def tenant() -> Tenant:
     return Tenant.objects.create(name="shop")
-
-
-@pytest.fixture
-def staff(client: Client) -> Login:
-    def login(*permissions: str) -> Client:
-        user = User.objects.create_user("staff", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client.force_login(user)
-        return client
-
-    return login
 
 
 def make(tenant: Tenant, **values: Any) -> Notification:
