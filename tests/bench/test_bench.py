@@ -49,7 +49,7 @@ def test_accepting_is_measured_against_bare_views(stack: Stack) -> None:
     assert is_measured(in_calls)
 
 
-@pytest.mark.processes
+@pytest.mark.long
 def test_each_page_of_the_admin_and_the_api_is_measured(stack: Stack) -> None:
     rows = {row.name.removeprefix("admin: "): row for row in admin.run(stack, 1, quick=True)}
     for page in ("dashboard", "list, failed", "notification", "API, list", "metrics"):
@@ -96,7 +96,7 @@ def test_draining_a_large_table_is_measured_against_a_small_one(stack: Stack) ->
     assert is_measured(row)
 
 
-@pytest.mark.processes
+@pytest.mark.long
 def test_a_limit_is_measured_at_the_provider(stack: Stack) -> None:
     fullest, share, messages, updates = limit.run(stack, repeat=1, quick=True)
     assert 0 < fullest.product[0] <= limit.PER_SECOND + limit.BURST
@@ -148,7 +148,7 @@ def test_smtp_is_measured_against_another_queue_and_under_kills(stack: Stack) ->
     assert 0 <= parked.product[0] <= 2 * smtp.QUICK_KILLS * 10
 
 
-@pytest.mark.processes
+@pytest.mark.long
 def test_the_embedded_mode_is_measured_against_the_stock_broker(tmp_path: Path) -> None:
     with Stack(tmp_path) as stack:
         rate, delivered, called, seen, idle = embedded.run(stack, repeat=1, quick=True)
