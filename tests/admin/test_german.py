@@ -61,8 +61,8 @@ CODES = (
 )
 """Names of settings, columns, providers and codes, which are the same in every language."""
 
-AS_THEY_ARE = {"search", "suppressed"}
-"""What Django itself has in English, and a code of errors that is a status, too."""
+AS_THEY_ARE = {"search", "run", "suppressed"}
+"""What Django itself has in English (`Run` since 6.1), and a code of errors that is a status, too."""
 
 SIMULATED = "notifications.providers.simulated.SimulatedProvider"
 
