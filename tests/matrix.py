@@ -121,10 +121,13 @@ def _nox() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """With the Pythons of pyenv on the path, whose own commands there may be shims without one."""
+    """With the Pythons of pyenv on the path, whose own commands there may be shims without one.
+
+    Hundreds of processes are started: none is to compile anew what another has compiled.
+    """
     found = sorted(Path.home().glob(".pyenv/versions/3.1[1-9]*/bin"))
     path = [str(ROOT / ".venv" / "bin"), *map(str, found), os.environ["PATH"]]
-    return os.environ | {"PATH": os.pathsep.join(path)}
+    return os.environ | {"PATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def _told(result: Result) -> str:
