@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
+from django.utils.timezone import get_default_timezone, make_naive
 
 if TYPE_CHECKING:
     Base = models.DateTimeField[Any, Any]
@@ -41,6 +42,11 @@ class Moment(Base):
 def utc(value: datetime) -> datetime:
     """The same moment in UTC; what is naive is local time, as Django has set it by TIME_ZONE."""
     return value.astimezone(UTC)
+
+
+def local(moment: datetime) -> datetime:
+    """As other applications store it: naive and local time in a project without USE_TZ."""
+    return moment if settings.USE_TZ else make_naive(moment, get_default_timezone())
 
 
 def _of_sqlite(value: datetime | None, *_: Any) -> datetime | None:

@@ -8,6 +8,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
 
 from ..enums import Scope
+from ..fields import local, utc
 from ..models import Dashboard, Import, Job, Notification, Pause, RateLimit
 from ..pipeline.route import providers_of
 
@@ -48,11 +49,11 @@ def of_pauses(notification: Notification) -> Sequence[LogEntry]:
     kind = ContentType.objects.get_for_model(Pause)
     entries = LogEntry.objects.filter(content_type=kind, object_repr__in=_way(notification))
     if notification.settled_at:
-        entries = entries.filter(action_time__lte=notification.settled_at)
+        entries = entries.filter(action_time__lte=local(notification.settled_at))
     told: list[LogEntry] = []
     known_before: set[str] = set()
     for entry in entries.select_related("user").order_by("-pk")[:PAUSES_SHOWN]:
-        is_before = entry.action_time < notification.created_at
+        is_before = utc(entry.action_time) < notification.created_at
         is_over = entry.action_flag == DELETION or entry.object_repr in known_before
         if is_before:
             known_before.add(entry.object_repr)

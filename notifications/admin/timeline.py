@@ -7,6 +7,7 @@ from datetime import datetime
 from django.contrib.admin.models import LogEntry
 
 from ..enums import AttemptOutcome, ReceiptState, State, Status, WaitReason
+from ..fields import utc
 from ..labels import say, spoken, word
 from ..lifecycle import WAITING
 from ..models import Attempt, Notification, Receipt, Wait
@@ -128,12 +129,12 @@ def _receipt(receipt: Receipt) -> Event:
 
 
 def _entry(entry: LogEntry) -> Event:
-    return Event(entry.action_time, str(entry.user), entry.change_message, "staff")
+    return Event(utc(entry.action_time), str(entry.user), entry.change_message, "staff")
 
 
 def _pause(entry: LogEntry) -> Event:
     detail = f"{entry.object_repr}: {entry.change_message}"
-    return Event(entry.action_time, str(entry.user), detail, "staff")
+    return Event(utc(entry.action_time), str(entry.user), detail, "staff")
 
 
 def _end(notification: Notification) -> Iterator[Event]:

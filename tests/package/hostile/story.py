@@ -14,6 +14,7 @@ from celery import current_app
 from celery.signals import task_success
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.management import call_command
 from django.db import connections, transaction
 from django.test import Client
@@ -24,7 +25,8 @@ from shop.celery import app, pack
 
 from notifications import notify, notify_many
 from notifications.api_keys import make_key
-from notifications.models import Notification, Tenant
+from notifications.fields import local
+from notifications.models import Notification, Pause, Tenant
 from notifications.worker import EmbeddedWorker
 
 PREFIX = "/intern/post"
@@ -131,8 +133,20 @@ def admin_speaks_german() -> None:
         page = client.get(f"{path}/notifications/notification/").content.decode()
         assert "Benachrichtigung" in page
         row = Notification.objects.first()
+        log_by(boss, row, "Looked at")
+        log_by(boss, Pause(pk=1, scope="channel", subject=row.channel), "Paused", row.created_at)
         page = client.get(f"{path}/notifications/notification/{row.pk}/change/")
         assert page.status_code == 200
+        told = page.content.decode()
+        assert "Looked at" in told
+        assert f"channel {row.channel}: Paused" in told
+
+
+def log_by(user: Person, row: Any, what: str, at: Any = None) -> None:
+    """As the admin writes it, now or at another time."""
+    entry = LogEntry.objects.log_actions(user.pk, [row], CHANGE, what, single_object=True)
+    if at is not None:
+        LogEntry.objects.filter(pk=entry.pk).update(action_time=local(at))
 
 
 def until(look: Any) -> Any:
