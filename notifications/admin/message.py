@@ -36,7 +36,7 @@ NAMES = {
 SHOWN_APART = frozenset({"html", "attachments", "mime", "digest"})
 """HTML, files and a whole e-mail are shown in other ways; the fingerprint of an e-mail is not."""
 
-ADDRESS = re.compile(r"[^\s<>,;\"']+@[^\s<>,;\"']+")
+ADDRESS = re.compile(r"(?<![^\s<>,;\"'])[^\s<>,;\"'@]+@[^\s<>,;\"']+")
 
 
 def shown(notification: Notification, *, hide: bool) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Host:
         self.urls[name] = f"http://127.0.0.1:{port}"
 
     def targets(self) -> dict[str, str]:
-        return {name: f"{url}/metrics" for name, url in self.urls.items()}
+        return {name: f"{url}/metrics" for name, url in self.urls.copy().items()}
 
     def post(self, number: int) -> None:
         """One call of many, at whichever web server answers."""
@@ -92,10 +92,11 @@ class Host:
             | {"priority": Priority(n % 3).label, "metadata": {"simulate": SIMULATED[n % 6]}}
             for n in range(number, number + CALL)
         ]
-        for name in sorted(("web-1", "web-2"), reverse=bool(number // CALL % 2)):
+        web = sorted(url for name, url in self.targets().items() if name.startswith("web"))
+        for url in web[:: -1 if number // CALL % 2 else 1]:
             try:
                 answer = requests.post(
-                    f"{self.urls[name]}/notify/batch",
+                    url.replace("/metrics", "/notify/batch"),
                     json={"notifications": items},
                     headers=self.headers,
                     timeout=30,
