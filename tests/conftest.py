@@ -44,6 +44,16 @@ OUTSIDE = (
 )
 """Tests that use the product from the outside: they wait more than they reckon."""
 
+ALIKE = (
+    *("admin/test_every_page.py", "admin/test_german.py", "admin/test_languages.py"),
+    *("api/test_every_route.py", "api/test_isolation.py", "api/test_openapi.py"),
+    *("api/test_problems.py", "api/test_schemathesis.py", "api/test_scopes.py"),
+    *("test_docs.py", "test_mail.py", "test_validation.py"),
+)
+"""What has nothing of its own to do with rows: one database judges it, or both where no part of the
+suite is chosen, as in `make matrix`.
+"""
+
 CHOSEN_PARTS = os.environ.get("TEST_PART", "").split() or (*PARTS, "outside")
 
 
@@ -79,7 +89,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _differs_by_database(item: pytest.Item) -> bool:
-    if _needs_postgres(item) or item.get_closest_marker("django_db"):
+    if _needs_postgres(item):
+        return True
+    if "TEST_PART" in os.environ and str(item.path.relative_to(ROOT / "tests")) in ALIKE:
+        return False
+    if item.get_closest_marker("django_db"):
         return True
     fixtures = set(getattr(item, "fixturenames", ()))
     return bool(fixtures & DATABASE_FIXTURES) or _is_django_case(item)

@@ -62,7 +62,7 @@ CODES = (
 """Names of settings, columns, providers and codes, which are the same in every language."""
 
 AS_THEY_ARE = {"search", "run", "suppressed"}
-"""What Django itself has in English (from 6.1 on `Run`), and a code that is a status, too."""
+"""What Django itself has in English (from 6.0 on `Run`), and a code that is a status, too."""
 
 SIMULATED = "notifications.providers.simulated.SimulatedProvider"
 
