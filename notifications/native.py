@@ -14,10 +14,11 @@ from typing import Any
 from .columns import Place
 
 GROWN_BYTES = 8 << 20
-"""Size of a table from which on a plan for a few keys never reads all of it.
+"""Size of a table from which on no plan for a few keys reads all of it, as its statistics know it.
 
 One that was made for a small table does, and would go on to when the table has grown: with 160
-pages, 10 keys of 2 rows were still looked for from end to end (measured, 2026-11).
+pages, 10 keys of 2 rows were still looked for from end to end (measured, 2026-11). Of a large one
+whose statistics are of yesterday, plans may do so, kept or not, until autovacuum has analyzed it.
 """
 
 ASK_SECONDS = 10.0
