@@ -26,3 +26,10 @@ def explain(sql: str, params: Any = None, *, options: str = "") -> str:
     own = database.RawCursor if "$1" in sql else database.ClientCursor
     with own(connection.connection) as cursor:
         return "\n".join(line for (line,) in cursor.execute(f"EXPLAIN {options} {sql}", params))
+
+
+def is_by_key(plan: str) -> bool:
+    """Whether notifications are found by their ids, or by their tenant's and theirs."""
+    by_tenant = "notifications_newest_idx" in plan and "(tenant_id = " in plan
+    is_whole = "Seq Scan on notifications_notification" in plan
+    return not is_whole and ("notifications_notification_pkey" in plan or by_tenant)
