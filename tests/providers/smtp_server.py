@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,7 @@ class Script:
     arrived: list[Arrived] = field(default_factory=list)
     connections: int = 0
     hang_seconds: float = 3.0
+    on_hang: Callable[[], object] = lambda: None
     noops: int = 0
     pipelining: bool = False
     is_keen: bool = False
@@ -88,6 +90,7 @@ class Script:
             server.transport.abort()
             await asyncio.sleep(0.01)
         if address.startswith(f"hang-{step}"):
+            self.on_hang()
             await asyncio.sleep(self.hang_seconds)
 
 
