@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -383,9 +384,13 @@ def test_anymail_s_own_settings_of_django_are_used(
         ({"ESP": "postmark", "BACKEND": "x"}, "BACKEND"),
         ({"ESP": "postmark", "SETTINGS": SETTINGS["postmark"], "RECEIPTS": {}}, "webhook_secret"),
         ({"ESP": "mailersend", "SETTINGS": {"api_token": "x"}, "RECEIPTS": {}}, "SIGNING_SECRET"),
-        (
+        pytest.param(
             {"ESP": "scaleway", "SETTINGS": {"secret_key": "x", "project_id": "x"}, "RECEIPTS": {}},
             "no events",
+            marks=pytest.mark.skipif(
+                find_spec("anymail.backends.scaleway") is None,
+                reason="this Anymail has no ESP without events",
+            ),
         ),
     ],
 )
