@@ -26,18 +26,18 @@ up: venv-dev
 demo: venv
 	@$(BIN)/python -m project.demo $(ARGS)
 
-# Four runs side by side, as each waits a lot; it fails with whichever fails. Hundreds of processes
+# Five runs side by side, as each waits a lot; it fails with whichever fails. Hundreds of processes
 # are started: none is to compile anew what another has compiled, whatever the shell says.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: venv-dev
 	@logs=$$(mktemp -d); started=; \
-	for run in "sqlite outside" "postgres others" "postgres processes"; do \
+	for run in "sqlite outside" "sqlite pages" "postgres others" "postgres processes"; do \
 		TEST_DB=$${run% *} TEST_PART=$${run#* } $(BIN)/python -m pytest $(ARGS) \
 			>"$$logs/$$run" 2>&1 & started="$$started $$!"; \
 	done; \
 	trap 'kill -INT $$started 2>/dev/null; wait; rm -rf "$$logs"' EXIT; \
 	trap 'exit 130' INT TERM; \
-	echo "sqlite others (three more runs go on beside it, and are shown afterwards):"; \
+	echo "sqlite others (four more runs go on beside it, and are shown afterwards):"; \
 	TEST_DB=sqlite TEST_PART=others $(BIN)/python -m pytest $(ARGS); failed=$$?; \
 	for one in $$started; do wait $$one || failed=$$?; done; \
 	for log in "$$logs"/*; do echo; echo "$${log##*/}:"; cat "$$log"; done; \

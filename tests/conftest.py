@@ -54,7 +54,10 @@ ALIKE = (
 suite is chosen, as in `make matrix`.
 """
 
-CHOSEN_PARTS = os.environ.get("TEST_PART", "").split() or (*PARTS, "outside")
+PAGES = ("admin", "api", "dashboard")
+"""On SQLite a run of their own, too: there the others take longest."""
+
+CHOSEN_PARTS = os.environ.get("TEST_PART", "").split() or (*PARTS, "outside", "pages")
 
 
 # How fast an example is says more of what else the machine does than of the code.
@@ -110,7 +113,9 @@ def _part_of(item: pytest.Item) -> str:
 
 def _side_of(item: pytest.Item) -> str:
     directory = item.path.relative_to(ROOT / "tests").parts[0]
-    return "outside" if directory in OUTSIDE else "others"
+    if directory in OUTSIDE:
+        return "outside"
+    return "pages" if directory in PAGES else "others"
 
 
 def _is_django_case(item: pytest.Item) -> bool:
