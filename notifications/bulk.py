@@ -11,11 +11,15 @@ from typing import Any
 
 from django.db import connections, models, transaction
 
-from .native import unkept
+from .columns import Slot, kind_of
+from .prepared import Statement, statement
 
 Values = Mapping[str, Any]
 Names = tuple[str, ...]
 Model = type[models.Model]
+
+DOCUMENT, TIMEOUT = TEXTS = "rows", "lock_timeout"
+"""What a statement takes beside the values of fields."""
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
@@ -40,13 +44,9 @@ def insert(
 def _as_document(
     using: str, model: Model, rows: Sequence[Values], alike: Values, lock_timeout: str
 ) -> int:
-    sql = _from_document(using, model, tuple(rows[0]), tuple(alike))
-    params = [*_bound(using, model, alike), _encode(rows), lock_timeout or None]
-    connection = connections[using]
-    with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
-        with unkept(connection):
-            cursor.execute(sql, params)
-        return int(cursor.rowcount)
+    values = {**alike, DOCUMENT: _encode(rows), TIMEOUT: lock_timeout or None}
+    from_document = _from_document(using, model, tuple(rows[0]), tuple(alike))
+    return from_document.run(using, values, len(rows))
 
 
 def _one_by_one(using: str, model: Model, rows: Sequence[Values], alike: Values) -> int:
@@ -75,18 +75,21 @@ def _defaults(model: Model, named: Names) -> Values:
 
 
 @cache
-def _from_document(using: str, model: Model, names: Names, alike: Names) -> str:
+def _from_document(using: str, model: Model, names: Names, alike: Names) -> Statement:
     """Takes the values that are `alike`, the JSON of the rows, and the lock timeout or NULL."""
     connection, fields = connections[using], _fields(model)
     quote = connection.ops.quote_name
     table = ", ".join(f"{quote(name)} {fields[name].db_type(connection)}" for name in names)
-    values = ", ".join([*("%s" for _ in alike), *(f"rows.{quote(name)}" for name in names)])
+    casts = [f"%s::{kind_of(fields[name], connection)}" for name in alike]
+    values = ", ".join([*casts, *(f"rows.{quote(name)}" for name in names)])
     timeout = "set_config('lock_timeout', coalesce(%s, current_setting('lock_timeout')), true)"
-    return (
+    sql = (
         f"{_into(using, model, (*alike, *names))} SELECT {values} "  # noqa: S608 - its own names
         f"FROM json_to_recordset(%s) AS rows({table}), (SELECT {timeout}) AS waiting "
         "ON CONFLICT DO NOTHING"
     )
+    given = {name: fields[name] for name in alike} | dict.fromkeys(TEXTS, models.TextField())
+    return statement(using, sql, [Slot(name, field) for name, field in given.items()])
 
 
 @cache

@@ -66,9 +66,7 @@ class Column(Place):
         return f"({', '.join(['%s'] * self.count)})", self.cells
 
     def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
-        # Without the length, as in `varchar(50)`: a cast to it would cut off what is too long.
-        kind = str(self.output_field.db_type(connection)).partition("(")[0]
-        return f"(%s::{kind}[])", [self]
+        return f"(%s::{kind_of(self.output_field, connection)}[])", [self]
 
     def bind(self, values: Values, connection: Any) -> str:
         return array_of(values[self.name])
@@ -153,6 +151,14 @@ class Unnest(models.Func):
     """A row for each value of a column."""
 
     function = "UNNEST"
+
+
+def kind_of(field: "models.Field[Any, Any]", connection: Any) -> str:
+    """What its values are cast to.
+
+    Without the length, as in `varchar(50)`: a cast to it would cut off what is too long.
+    """
+    return str(field.db_type(connection)).partition("(")[0]
 
 
 def array_of(values: Sequence[Any]) -> str:

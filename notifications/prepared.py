@@ -17,7 +17,7 @@ from django.db.models.expressions import DatabaseDefault
 from django.db.models.sql import InsertQuery, UpdateQuery
 
 from .columns import FOUND, Cell, Column, Place, Unnest, Values
-from .native import Native, native_of
+from .native import Native, native_of, unkept
 
 Rows = models.QuerySet[Any, Any]
 Build = Callable[[int], tuple[Rows, Values]]
@@ -72,7 +72,8 @@ class Statement:
             if self.native and self.native.is_safe(connection):
                 self.native.execute(connection, cursor, values)
             else:
-                cursor.execute(self.sql, [_bound(p, values, connection) for p in self.params])
+                with unkept(connection):
+                    cursor.execute(self.sql, [_bound(p, values, connection) for p in self.params])
             yield cursor
 
 
@@ -164,6 +165,18 @@ def insert_found(
     return statement.run(using, values, count)
 
 
+def statement(
+    using: str,
+    sql: str,
+    params: Sequence[Any],
+    table: str = "",
+    converters: Mapping[int, Any] = NOTHING,
+) -> Statement:
+    """What `sql` is, of which `params` are constants and places; it searches `table`, if any."""
+    native = native_of(connections[using], sql, params, table)
+    return Statement(sql, tuple(params), native, converters)
+
+
 KEPT_SIZES = 100
 """Up to so many rows a statement is kept where their number is part of its SQL."""
 
@@ -197,14 +210,14 @@ def _compile_select(using: str, rows: Rows, *, searched: bool = True) -> Stateme
     sql, params = compiler.as_sql()
     selected = [column for column, *_ in compiler.select[: compiler.col_count]]
     table = rows.model._meta.db_table if searched else ""
-    return _statement(using, sql, params, table, compiler.get_converters(selected))
+    return statement(using, sql, params, table, compiler.get_converters(selected))
 
 
 def _compile_update(using: str, rows: Rows, values: Values) -> Statement:
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(values)
     sql, params = query.get_compiler(using).as_sql()
-    return _statement(using, sql, params, rows.model._meta.db_table)
+    return statement(using, sql, params, rows.model._meta.db_table)
 
 
 def _compile_take(using: str, rows: Rows, moved: Rows, values: Values) -> Statement:
@@ -220,7 +233,7 @@ def _compile_take(using: str, rows: Rows, moved: Rows, values: Values) -> Statem
     what = f"SELECT {FOUND}.* FROM quick, {FOUND} JOIN moved USING ({key})"  # noqa: S608 - all ours
     sql = f"WITH {', '.join(steps)} {what}"
     params = [*found.params, *change.params]
-    return _statement(using, sql, params, rows.model._meta.db_table, found.converters)
+    return statement(using, sql, params, rows.model._meta.db_table, found.converters)
 
 
 def _compile_insert(
@@ -242,7 +255,7 @@ def _compile_insert(
     )
     query.insert_values(fields, [_row_of(model, fields, names, source) for source in sources])
     [(sql, params)] = query.get_compiler(using).as_sql()
-    return _statement(using, sql, params, "")
+    return statement(using, sql, params)
 
 
 def _compile_insert_found(using: str, rows: Rows, into: Target) -> Statement:
@@ -260,18 +273,7 @@ def _compile_insert_found(using: str, rows: Rows, into: Target) -> Statement:
     table, counter = ops.quote_name(meta.db_table), ops.quote_name(into.counter)
     insert = f"INSERT INTO {table} ({columns}) {found}"
     sql = f"{insert} {conflict}, {counter} = {table}.{counter} + 1"
-    return _statement(using, sql, params, rows.model._meta.db_table)
-
-
-def _statement(
-    using: str,
-    sql: str,
-    params: Sequence[Any],
-    table: str,
-    converters: Mapping[int, Any] = NOTHING,
-) -> Statement:
-    native = native_of(connections[using], sql, params, table)
-    return Statement(sql, tuple(params), native, converters)
+    return statement(using, sql, params, rows.model._meta.db_table)
 
 
 def _row_of(

@@ -75,6 +75,20 @@ def test_many_rows_are_one_statement_and_none_is_no_statement(tenant: Tenant) ->
 
 
 @pytest.mark.postgres
+def test_one_plan_serves_any_number_of_rows(tenant: Tenant) -> None:
+    raw: Any = connection.connection
+    raw.execute("DEALLOCATE ALL")
+    before, raw.prepare_threshold = raw.prepare_threshold, 2
+    try:
+        for count in (1, 2, 50, 1):
+            assert insert(tenant, *[new_row() for _ in range(count)]) == count
+        kept = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'INSERT%'"
+        assert raw.execute(kept).fetchone() == (1,)
+    finally:
+        raw.prepare_threshold = before
+
+
+@pytest.mark.postgres
 def test_what_was_sent_is_not_held_by_the_connection() -> None:
     """A connection that prepares counts the texts of its last hundred statements."""
     assert connection.settings_dict["OPTIONS"]["prepare_threshold"]
