@@ -35,7 +35,6 @@ def insert(
     """
     if not rows:
         return 0
-    alike = {**_defaults(model, (*rows[0], *alike)), **alike}
     if connections[using].vendor == "postgresql":
         return _as_document(using, model, rows, alike, lock_timeout)
     return _one_by_one(using, model, rows, alike)
@@ -50,6 +49,7 @@ def _as_document(
 
 
 def _one_by_one(using: str, model: Model, rows: Sequence[Values], alike: Values) -> int:
+    alike = {**_defaults(model, (*rows[0], *alike)), **alike}
     sql = _from_values(using, model, (*rows[0], *alike))
     params = [_bound(using, model, {**row, **alike}) for row in rows]
     with transaction.atomic(using=using, savepoint=False), connections[using].cursor() as cursor:
@@ -79,17 +79,20 @@ def _from_document(using: str, model: Model, names: Names, alike: Names) -> Stat
     """Takes the values that are `alike`, the JSON of the rows, and the lock timeout or NULL."""
     connection, fields = connections[using], _fields(model)
     quote = connection.ops.quote_name
-    table = ", ".join(f"{quote(name)} {fields[name].db_type(connection)}" for name in names)
-    casts = [f"%s::{kind_of(fields[name], connection)}" for name in alike]
+    defaults = _defaults(model, (*names, *alike))
+    given = [*defaults, *alike]
+    casts = [f"%s::{kind_of(fields[name], connection)}" for name in given]
     values = ", ".join([*casts, *(f"rows.{quote(name)}" for name in names)])
+    table = ", ".join(f"{quote(name)} {fields[name].db_type(connection)}" for name in names)
     timeout = "set_config('lock_timeout', coalesce(%s, current_setting('lock_timeout')), true)"
     sql = (
-        f"{_into(using, model, (*alike, *names))} SELECT {values} "  # noqa: S608 - its own names
+        f"{_into(using, model, (*given, *names))} SELECT {values} "  # noqa: S608 - its own names
         f"FROM json_to_recordset(%s) AS rows({table}), (SELECT {timeout}) AS waiting "
         "ON CONFLICT DO NOTHING"
     )
-    given = {name: fields[name] for name in alike} | dict.fromkeys(TEXTS, models.TextField())
-    return statement(using, sql, [Slot(name, field) for name, field in given.items()])
+    slots = {name: fields[name] for name in alike} | dict.fromkeys(TEXTS, models.TextField())
+    params = [*_bound(using, model, defaults), *(Slot(*slot) for slot in slots.items())]
+    return statement(using, sql, params)
 
 
 @cache
