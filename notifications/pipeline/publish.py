@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from amqp.exceptions import AMQPError
-from celery import current_app
+from celery import Celery, current_app
+from celery.app import app_or_default
 from kombu.exceptions import OperationalError
 
 from ..enums import Channel, Priority
@@ -22,9 +24,13 @@ listeners: set[str] = set()
 
 def is_heard() -> bool:
     """Whether what is published can reach a worker: through a broker, or one in this process."""
-    conf = current_app.conf
-    url = conf.broker_write_url or conf.broker_url
-    return bool(listeners) or scheme_of(url) not in IN_PROCESS
+    return bool(listeners) or not _is_in_process(app_or_default())
+
+
+@cache
+def _is_in_process(app: Celery) -> bool:
+    """Kept, as it is asked for with each request, and Celery looks through all its settings."""
+    return scheme_of(app.conf.broker_write_url or app.conf.broker_url) in IN_PROCESS
 
 
 def queue_name(channel: Channel, priority: Priority) -> str:
