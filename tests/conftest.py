@@ -10,12 +10,15 @@ TEST_REDIS_URL and the like override, and a handle that faults can be put on (`r
 import os
 import shutil
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import redis
+from django.core.management.commands import flush as flush_command
+from django.db import connection
 from django.test import SimpleTestCase, TransactionTestCase
 from hypothesis import HealthCheck, settings
 from kombu import Connection
@@ -56,6 +59,8 @@ suite is chosen, as in `make matrix`.
 
 PAGES = ("admin", "api", "dashboard")
 """On SQLite a run of their own, too: there the others take longest."""
+
+MADE_BY_MIGRATE = ("django_content_type", "auth_permission")
 
 CHOSEN_PARTS = os.environ.get("TEST_PART", "").split() or (*PARTS, "outside", "pages")
 
@@ -127,6 +132,23 @@ def _is_django_case(item: pytest.Item) -> bool:
 def _servers_are_closed() -> Iterator[None]:
     yield
     running.close_all()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_are_emptied_row_by_row() -> None:
+    """After a test with transactions of its own, in a tenth of the time.
+
+    TRUNCATE makes the files of sixty tables and indexes anew for a few rows, and Django stores
+    what MADE_BY_MIGRATE are anew.
+    """
+
+    def flush(ops: Any, style: Any, tables: Iterable[str], **_: Any) -> list[str]:
+        # All foreign keys are judged at the commit: the order of the tables does not matter.
+        emptied = [table for table in tables if table not in MADE_BY_MIGRATE]
+        return [f"DELETE FROM {ops.quote_name(table)}" for table in emptied]
+
+    type(connection.ops).sql_flush = flush  # type: ignore[method-assign]
+    flush_command.emit_post_migrate_signal = lambda *_: None
 
 
 @pytest.fixture(scope="session", autouse=True)
