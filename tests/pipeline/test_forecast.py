@@ -30,7 +30,7 @@ SIMULATED = "notifications.providers.simulated.SimulatedProvider"
 @pytest.fixture(autouse=True)
 def _a_worker_and_a_fresh_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     # What is made on a busy machine would have waited for long enough before it is looked at.
-    monkeypatch.setattr(forecast, "OBSERVED_LEAST", 1000.0)
+    monkeypatch.setattr(forecast, "OBSERVED_LEAST", 60.0)
     Worker.objects.create(name="w@host", seen_at=timezone.now())
     policy.forget()
     forecast.forget()
