@@ -62,7 +62,7 @@ PAGES = ("admin", "api", "dashboard")
 
 MADE_BY_MIGRATE = ("django_content_type", "auth_permission")
 
-CHOSEN_PARTS = os.environ.get("TEST_PART", "").split() or (*PARTS, "outside", "pages")
+CHOSEN = os.environ.get("TEST_PART", "").split() or (*PARTS, "outside", "pages")
 
 
 # How fast an example is says more of what else the machine does than of the code.
@@ -75,6 +75,12 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Whole directories of which no test is chosen."""
+    is_side = collection_path.is_dir() and collection_path.parent == ROOT / "tests"
+    return True if is_side and not ON_POSTGRES and _side(collection_path) not in CHOSEN else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not ON_POSTGRES:
@@ -82,9 +88,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if _needs_postgres(item):
                 item.add_marker(pytest.mark.skip(reason=reason))
-        chosen = [item for item in items if _side_of(item) in CHOSEN_PARTS]
+        chosen = [item for item in items if _side(item.path) in CHOSEN]
     else:
-        chosen = [i for i in items if _differs_by_database(i) and _part_of(i) in CHOSEN_PARTS]
+        chosen = [i for i in items if _differs_by_database(i) and _part_of(i) in CHOSEN]
     config.hook.pytest_deselected(items=list(set(items) - set(chosen)))
     items[:] = chosen
 
@@ -116,8 +122,8 @@ def _part_of(item: pytest.Item) -> str:
     return next(marked, "others")
 
 
-def _side_of(item: pytest.Item) -> str:
-    directory = item.path.relative_to(ROOT / "tests").parts[0]
+def _side(path: Path) -> str:
+    directory = path.relative_to(ROOT / "tests").parts[0]
     if directory in OUTSIDE:
         return "outside"
     return "pages" if directory in PAGES else "others"

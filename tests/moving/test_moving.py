@@ -35,7 +35,7 @@ def test_the_import_from_post_office_and_the_guides() -> None:
     run({"TEST_DB": "sqlite"}, "inside_post_office.py", "inside_guides.py")
 
 
-@pytest.mark.postgres
+@pytest.mark.long
 def test_the_import_from_post_office_on_postgresql(postgres_url: str) -> None:
     env = {"TEST_DB": "postgres", "TEST_DATABASE_URL": postgres_url}
     run(env, "inside_post_office.py")

@@ -51,8 +51,15 @@ def deafen(stack: Stack) -> None:
     assert [list(answer.values()) for answer in answers] == [[{"ok": "deaf"}]]
 
 
-@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize(
+    ("broker", "pool"),
+    [
+        ("redis", "prefork"),
+        ("rabbitmq", "threads"),
+        pytest.param("redis", "threads", marks=pytest.mark.long),
+        pytest.param("rabbitmq", "prefork", marks=pytest.mark.long),
+    ],
+)
 def test_a_worker_gone_deaf_hears_again_by_itself(
     on_broker: OnBroker, broker: str, pool: str
 ) -> None:
@@ -71,7 +78,7 @@ def test_a_worker_gone_deaf_hears_again_by_itself(
     assert worker.is_running()
 
 
-@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=pytest.mark.long)])
 def test_a_worker_that_is_merely_busy_is_left_alone(on_broker: OnBroker, broker: str) -> None:
     stack = on_broker(broker, {"LATENCY_MS": 900}, BATCH_SIZE=2, HINT_SECONDS=30)
     worker = start(stack, "prefork")

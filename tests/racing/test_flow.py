@@ -97,7 +97,7 @@ def rate_of(times: list[float]) -> float:
     return (len(times) - 1) / (times[-1] - times[0])
 
 
-@pytest.mark.parametrize("scope", ["channel", "tenant"])
+@pytest.mark.parametrize("scope", ["channel", pytest.param("tenant", marks=pytest.mark.long)])
 def test_a_limit_is_used_and_kept_with_few_messages(
     processes: Processes, production_env: dict[str, str], tmp_path: Path, scope: str
 ) -> None:
