@@ -149,7 +149,7 @@ class Settings:
     default_tenant: str = "default"
     lease_seconds: float = 60.0
     batch_size: int = 100
-    relay_milliseconds: float = 25.0
+    relay_milliseconds: float = 50.0
     dispatch_seconds: float = 1.0
     hint_seconds: float = 30.0
     max_abandons: int = 5
@@ -204,7 +204,7 @@ def parse(raw: Any) -> tuple[Settings, list[Problem]]:
         default_tenant=reader.take("DEFAULT_TENANT", "default", _text),
         lease_seconds=reader.take("LEASE_SECONDS", 60.0, _positive),
         batch_size=reader.take("BATCH_SIZE", 100, _positive_int),
-        relay_milliseconds=reader.take("RELAY_MILLISECONDS", 25.0, _positive),
+        relay_milliseconds=reader.take("RELAY_MILLISECONDS", 50.0, _positive),
         dispatch_seconds=reader.take("DISPATCH_SECONDS", 1.0, _positive),
         hint_seconds=reader.take("HINT_SECONDS", 30.0, _positive),
         max_abandons=reader.take("MAX_ABANDONS", 5, _positive_int),

@@ -126,7 +126,7 @@ def _joined(record: logging.LogRecord) -> dict[str, str]:
 
 def _words(event: Event) -> str:
     first, *others = event.items()
-    return " ".join([_clean(str(first[1])), *(f"{n}={_clean(str(v))}" for n, v in others)])
+    return _clean(" ".join([str(first[1]), *(f"{name}={value}" for name, value in others)]))
 
 
 def _dump(value: Mapping[str, Any]) -> str:

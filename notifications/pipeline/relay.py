@@ -1,8 +1,8 @@
 """After the commit and off the caller's thread: what was just accepted becomes broker messages.
 
 One thread for each process publishes what comes after a rest at once, and what comes thick
-gathered: one message for each channel and priority, a few dozen times a second. It may fail, lag
-or die: every row stays due, and the dispatcher finds it.
+gathered: one message for each channel and priority, twenty times a second. It may fail, lag or
+die: every row stays due, and the dispatcher finds it.
 """
 
 import atexit
