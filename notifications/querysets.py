@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Endpoint,
         Notification,
         Preference,
+        QueueBacklog,
         Suppression,
         Template,
         TemplateVersion,
@@ -139,6 +140,13 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def seen_within(self, seconds: float) -> "WorkerQuerySet":
         return self.filter(seen_at__gt=Now() - timedelta(seconds=seconds))
+
+
+class QueueBacklogQuerySet(models.QuerySet["QueueBacklog"]):
+    def lock(self) -> "QueueBacklogQuerySet":
+        """Lock the rows until the transaction ends, passing over what others have locked."""
+        skip = connections[self.db].features.has_select_for_update_skip_locked
+        return self.select_for_update(skip_locked=skip)
 
 
 class SuppressionQuerySet(models.QuerySet["Suppression"]):

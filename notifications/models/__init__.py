@@ -15,7 +15,7 @@ from .policy import Pause, RateLimit
 from .recipients import Preference, Suppression
 from .templates import Template, TemplateVersion
 from .tenants import APIKey, Tenant, all_scopes
-from .workers import Worker
+from .workers import QueueBacklog, Worker
 
 __all__ = [
     "APIKey",
@@ -34,6 +34,7 @@ __all__ = [
     "Preference",
     "ProviderCircuit",
     "ProviderPace",
+    "QueueBacklog",
     "RateBucket",
     "RateLimit",
     "Receipt",

@@ -2,8 +2,9 @@
 
 No more is released than can be sent soon, in turns over the tenants, half of it first attempts
 and half retries while there are both. So nobody waits behind the backlog of another, nor behind
-the retries of an outage. Any number of processes may dispatch at once, and each keeps its own
-account of turns: rows are taken with locks that others pass over, and a hint too many is a no-op.
+the retries of an outage. Any number of processes dispatch, one at a time for each lane, and each
+keeps its own account of turns. Should two of them do so at once all the same, rows are taken with
+locks that others pass over, and a hint too many is a no-op.
 """
 
 import threading
@@ -22,7 +23,7 @@ from ..lifecycle import FRESH, TRIED, WAITING
 from ..models import Notification, Worker
 from . import allowance, database, policy
 from .allowance import Limits
-from .backlog import MOST_MESSAGES, Backlog
+from .backlog import MOST_MESSAGES, Backlog, held
 from .owing import Lane, Owed, owing
 from .publish import publish, queue_name, waiting_messages
 from .route import providers_of
@@ -87,8 +88,8 @@ class Flow:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
+        self._queue = queue_name(lane.channel, lane.priority)
         self._lock = threading.Lock()
-        self._backlog = Backlog(get_settings().batch_size)
         self._kinds: list[Kind] = [(FRESH, Turns()), (TRIED, Turns())]
 
     def dispatch(self, fresh: Sequence[Owed], tried: Sequence[Owed], workers: int) -> Round:
@@ -96,19 +97,19 @@ class Flow:
         limits = allowance.of_lane(self._lane.channel)
         if not (fresh or tried) or allowance.is_spent(limits):
             return Round()
-        with self._lock:
-            self._backlog.workers = workers
-            return self._dispatch({FRESH: fresh, TRIED: tried}, limits)
+        with self._lock, held(self._queue, workers) as backlog:
+            if backlog is None:  # another dispatcher is at it
+                return Round(is_more=True)
+            return self._dispatch(backlog, {FRESH: fresh, TRIED: tried}, limits)
 
-    def _dispatch(self, owed: OwedByKind, limits: Limits) -> Round:
-        queue = queue_name(self._lane.channel, self._lane.priority)
-        room = self._backlog.room(waiting_messages(queue))
+    def _dispatch(self, backlog: Backlog, owed: OwedByKind, limits: Limits) -> Round:
+        room = backlog.room(waiting_messages(self._queue))
         most = min(room, get_settings().batch_size * MOST_MESSAGES)
         taking = Taking(self._lane, limits, allowance.at_once(limits, most))
         ids = self._choose(owed, taking)
-        self._backlog.tell(most, len(ids))
+        backlog.tell(most, len(ids))
         is_more = bool(ids) or not room or taking.is_limited
-        return Round(self._release(ids), is_more)
+        return Round(self._release(ids, backlog.size), is_more)
 
     def _choose(self, owed: OwedByKind, taking: "Taking") -> list[UUID]:
         """Half of the room for either kind, and to each what the other one leaves."""
@@ -122,12 +123,12 @@ class Flow:
             queues += _serve(first, owed, taking, taking.room)
         return list(in_turns(queues))
 
-    def _release(self, ids: Sequence[UUID]) -> int:
-        """In messages, what no other dispatcher has released meanwhile."""
-        held, size = _hint(ids), self._backlog.size
-        for start in range(0, len(held), size):
-            _publish(self._lane, held[start : start + size], held[start:])
-        return len(held)
+    def _release(self, ids: Sequence[UUID], size: int) -> int:
+        """In messages of `size`, what no other dispatcher has released meanwhile."""
+        hinted = _hint(ids)
+        for start in range(0, len(hinted), size):
+            _publish(self._lane, hinted[start : start + size], hinted[start:])
+        return len(hinted)
 
 
 class Taking:

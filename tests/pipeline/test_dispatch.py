@@ -260,10 +260,43 @@ def test_a_broker_that_is_away_leaves_everything_owed(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_dispatchers_at_once_release_nothing_twice(published: Published) -> None:
+def test_dispatchers_at_once_release_nothing_twice(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where each believes that the others are dead, and has the queue for itself."""
+    monkeypatch.setattr(backlog, "HOLD_SECONDS", 0)
     owe(*[sms() for _ in range(60)])
+    assert sum(race_to_dispatch(4)) == len(ids_of(published)) == len(set(ids_of(published))) == 60
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_dispatcher_at_a_time_fills_a_queue(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two would lock each other's rows for a moment, and who then gets the message passes over."""
+    owe(*[sms() for _ in range(20)])
+    at_it, most = [0], [0]
+
+    def waiting_messages(queue: str) -> int:
+        at_it[0] += 1
+        most.append(at_it[0])
+        time.sleep(0.05)
+        return 0
+
+    def publish(channel: Channel, priority: Priority, ids: Sequence[UUID]) -> None:
+        published.append((priority, list(ids)))
+        at_it[0] -= 1
+
+    monkeypatch.setattr(dispatch, "waiting_messages", waiting_messages)
+    monkeypatch.setattr(dispatch, "publish", publish)
+    assert sorted(race_to_dispatch(4)) == [0, 0, 0, 20]
+    assert max(most) == 1
+
+
+def race_to_dispatch(count: int) -> list[int]:
+    """How many each of `count` dispatchers releases, that have seen the same rows waiting."""
     fresh, tried = owing_module.owing()
-    [lane], start = fresh, threading.Barrier(4)
+    [lane], start = fresh, threading.Barrier(count)
 
     def race(flow: Flow) -> int:
         start.wait()
@@ -272,9 +305,8 @@ def test_dispatchers_at_once_release_nothing_twice(published: Published) -> None
         finally:
             connections.close_all()
 
-    with ThreadPoolExecutor(4) as pool:  # a flow of its own is what each process has
-        released = sum(pool.map(race, [Flow(lane) for _ in range(4)]))
-    assert released == len(ids_of(published)) == len(set(ids_of(published))) == 60
+    with ThreadPoolExecutor(count) as pool:  # a flow of its own is what each process has
+        return list(pool.map(race, [Flow(lane) for _ in range(count)]))
 
 
 def test_an_idle_round_is_one_statement(published: Published) -> None:
